@@ -1,0 +1,1 @@
+"""PUBLIC: what plugin authors test with."""

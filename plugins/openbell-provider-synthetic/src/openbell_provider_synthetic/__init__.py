@@ -1,0 +1,1 @@
+"""Deterministic synthetic bars with faults to inject."""

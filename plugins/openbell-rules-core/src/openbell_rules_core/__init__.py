@@ -1,0 +1,1 @@
+"""The core data quality rules."""

@@ -1,0 +1,1 @@
+"""The lake: a Delta table in two levels, every bar exactly once."""
