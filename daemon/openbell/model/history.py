@@ -1,0 +1,107 @@
+"""What the rest of the daemon asks of history; `openbell.history` and the in-memory one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from openbell.model.events import Event, StoredEvent
+from openbell.model.runs import (
+    AttemptRecord,
+    Checkpoint,
+    NodeRecord,
+    QualityRecord,
+    RunRecord,
+    RunState,
+    StoredLogLine,
+    WorkflowRecord,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list, newest first. `before` is a run id: only older ones (cursor paging)."""
+
+    pipeline: str | None = None
+    job_id: str | None = None
+    states: tuple[RunState, ...] = ()
+    before: str | None = None
+    limit: int = 50
+
+
+class History(Protocol):
+    """The record of everything that was accepted and what became of it."""
+
+    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
+        """Apply durable `events` in one transaction; they are on disk when this returns.
+
+        Returns them as stored, in order. Recording the same submission, checkpoint or step twice is refused by
+        a constraint or changes nothing; it never applies half.
+        """
+        ...
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """Return a run, or None."""
+        ...
+
+    async def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
+        """Return runs, newest first."""
+        ...
+
+    async def submission(self, idempotency_key: str) -> RunRecord | None:
+        """Return the first run that was submitted under this key, or None."""
+        ...
+
+    async def nodes(self, run_id: str) -> Sequence[NodeRecord]:
+        """Return a run's nodes in definition order."""
+        ...
+
+    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
+        """Return attempts, oldest first."""
+        ...
+
+    async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
+        """Return how far the run's source `node` came, or None before its first chunk."""
+        ...
+
+    async def logs(
+        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+    ) -> Sequence[StoredLogLine]:
+        """Return log lines after `after_id`, oldest first."""
+        ...
+
+    async def quality(self, run_id: str) -> Sequence[QualityRecord]:
+        """Return what the run's gates found, oldest first."""
+        ...
+
+    async def events(
+        self, *, after_id: int = 0, limit: int = 1000, run_id: str | None = None
+    ) -> Sequence[StoredEvent]:
+        """Return stored events after `after_id`, oldest first."""
+        ...
+
+    async def last_event_id(self) -> int:
+        """Return the id of the newest stored event, 0 for none."""
+        ...
+
+    async def workflow(self, name: str, version: int | None = None) -> WorkflowRecord | None:
+        """Return one version of a definition, the newest by default."""
+        ...
+
+    async def workflows(self) -> Sequence[WorkflowRecord]:
+        """Return the newest version of every definition, by name."""
+        ...
+
+    async def lineage(self, dataset: str, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """Return the newest commits into `dataset`: run, node, interval, rows, digest, version."""
+        ...
+
+    async def metrics(self) -> Mapping[str, Any]:
+        """Return totals: runs by state, rows written, batches, size of the database in bytes."""
+        ...
+
+    async def prune(self, *, before: datetime, keep_runs: int) -> int:
+        """Delete finished runs older than `before` or beyond the newest `keep_runs`; return how many."""
+        ...
