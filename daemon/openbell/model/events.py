@@ -1,5 +1,7 @@
-"""What can happen. Every change of state is one of these values: history applies it, then
-telemetry logs and counts it, and API clients see it. Names are dotted: noun, then past verb.
+"""What can happen: every change of state is one of these values.
+
+History applies it, then telemetry logs and counts it, and API clients see it. Names are dotted:
+noun, then past verb.
 """
 
 from __future__ import annotations

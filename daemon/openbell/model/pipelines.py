@@ -158,8 +158,11 @@ class TelemetryOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Switches: with `write_enabled` off every run is a dry run; `export_enabled` off refuses
-    `mdp data read` to files."""
+    """Switches of the configuration.
+
+    With `write_enabled` off every run is a dry run; with `export_enabled` off `mdp data read`
+    refuses.
+    """
 
     write_enabled: bool = True
     export_enabled: bool = True
