@@ -14,7 +14,9 @@ Mode = Literal["backfill", "live", "interval"]
 """How a pipeline covers time: a range of sessions once, bar by bar until stopped, or one session
 (or day) a run."""
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})  # python 3.11 cannot hash it: no plain default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +177,11 @@ class Deployment:
     source: str
     profile: str
     digest: str
-    providers: Mapping[str, ProviderUse] = _NOTHING
-    storage: Mapping[str, StorageUse] = _NOTHING
-    datasets: Mapping[str, Dataset] = _NOTHING
-    pipelines: Mapping[str, Pipeline] = _NOTHING
-    refused: Mapping[str, str] = _NOTHING
+    providers: Mapping[str, ProviderUse] = field(default_factory=_nothing)
+    storage: Mapping[str, StorageUse] = field(default_factory=_nothing)
+    datasets: Mapping[str, Dataset] = field(default_factory=_nothing)
+    pipelines: Mapping[str, Pipeline] = field(default_factory=_nothing)
+    refused: Mapping[str, str] = field(default_factory=_nothing)
     overlays: tuple[Overlay, ...] = ()
     features: Features = field(default_factory=Features)
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)

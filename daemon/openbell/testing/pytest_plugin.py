@@ -1,0 +1,21 @@
+"""Fixtures for plugin authors, found by pytest as soon as openbell is installed.
+
+Importing this module must stay light: every pytest run of the environment does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from openbell.testing.clock import ManualClock
+
+
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    """Return a clock that moves only when the test says so."""
+    from openbell.testing.clock import ManualClock  # noqa: PLC0415 - keeps every pytest start light
+
+    return ManualClock()
