@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openbell.sdk.backends import Backend
+from openbell.sdk.errors import RetryableError
 from openbell.sdk.providers import Provider
 from openbell.sdk.rules import Rule, RuleScope
 from openbell.sdk.schemas import TableSpec
@@ -25,13 +26,15 @@ class Chunk:
 
     `batch` has the schema's columns except `ingested_at` and `run_id`. `number` counts the
     source's chunks of this run from 0 and is the same on every attempt. `cursor` resumes the
-    source after this chunk. `bad` marks rows that the gate refused (True is bad), with `findings` saying why.
+    source after this chunk. `bad` marks rows that a gate refused (True is bad), `bad_by` the same
+    for each rule, and `findings` say why.
     """
 
     batch: pa.RecordBatch
     number: int
     cursor: str
     bad: npt.NDArray[np.bool_] | None = None
+    bad_by: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
 
@@ -54,6 +57,7 @@ class NodeOutcome:
     rows_unchanged: int = 0
     rows_quarantined: int = 0
     size_bytes: int = 0
+    write_duration_s: float = 0.0
     findings: tuple[Finding, ...] = ()
     receipts: tuple[Receipt, ...] = ()
 
@@ -142,8 +146,19 @@ class NodeContext(Protocol):
         """Report rows passed on since the last call, and the total once it is known."""
         ...
 
+    def retry_later(self, provider: str, error: RetryableError, failures: int) -> bool:
+        """Wait as the retry policy and the vendor say after `failures` failures in a row.
+
+        Returns False when the policy is used up or the node was asked to stop: then raise.
+        """
+        ...
+
     def quarantine(self, chunk: int, rows: Iterable[QuarantinedRow]) -> int:
         """Hold rows back durably, once per node and chunk; return how many."""
+        ...
+
+    def report(self, chunk: int, verdict: str, findings: Sequence[Finding]) -> None:
+        """Put what a gate found in a chunk on record."""
         ...
 
 

@@ -1,0 +1,51 @@
+"""The built-in operators (data plane), registered like anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openbell.operators.settings import (
+    GateSettings,
+    IngestSettings,
+    QuarantineSettings,
+    WriteSettings,
+)
+from openbell.sdk.hooks import OperatorSpec, hookimpl
+
+OPENBELL_API = "1.0"
+
+
+@hookimpl
+def openbell_register_operators() -> Sequence[OperatorSpec]:
+    """Register ingest, gate, write and quarantine."""
+    return (
+        OperatorSpec(
+            name="ingest",
+            settings_model=IngestSettings,
+            factory="openbell.operators.ingest:IngestOperator",
+            role="source",
+            summary="fetch a dataset's bars from its provider",
+        ),
+        OperatorSpec(
+            name="gate",
+            settings_model=GateSettings,
+            factory="openbell.quality.gate:GateOperator",
+            role="transform",
+            outcomes=("pass", "warn", "quarantine", "fail"),
+            summary="check rows by rules before anyone can read them",
+        ),
+        OperatorSpec(
+            name="write",
+            settings_model=WriteSettings,
+            factory="openbell.operators.write:WriteOperator",
+            role="sink",
+            summary="commit rows to a backend, exactly once",
+        ),
+        OperatorSpec(
+            name="quarantine",
+            settings_model=QuarantineSettings,
+            factory="openbell.operators.quarantine:QuarantineOperator",
+            role="sink",
+            summary="hold refused rows back, with the reason of each",
+        ),
+    )

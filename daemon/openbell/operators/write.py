@@ -1,0 +1,104 @@
+"""`op: write`: good rows are committed to a backend, each chunk exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from openbell.operators.settings import WriteSettings
+from openbell.sdk.backends import StageRequest
+from openbell.sdk.operators import Chunk, Emission, NodeContext, NodeOutcome
+from openbell.sdk.values import Interval, Receipt, from_us
+
+
+class WriteOperator:
+    """Commits what reaches it; at the end of a job the backend may tidy up."""
+
+    def __init__(self, settings: WriteSettings) -> None:
+        self._settings = settings
+        self._rows_in = 0
+        self._written = 0
+        self._unchanged = 0
+        self._size_bytes = 0
+        self._duration_s = 0.0
+        self._receipt: Receipt | None = None
+
+    def open(self, context: NodeContext) -> None:
+        """Create or evolve the table."""
+        self._context = context
+        table = context.dataset.table
+        self._table = replace(table, dataset=self._settings.dataset or table.dataset)
+        self._backend = context.backend(self._settings.to)
+        if not context.dry_run:
+            self._backend.ensure(self._table)
+
+    def process(self, chunk: Chunk) -> Iterable[Emission]:
+        """Commit the chunk's good rows; in a dry run, stage and forget them."""
+        batch = chunk.batch
+        if chunk.bad is not None:
+            batch = batch.filter(pa.array(np.logical_not(chunk.bad)))
+        if not batch.num_rows:
+            return
+        if self._context.dry_run:
+            self._rows_in += batch.num_rows
+            return
+        began = time.perf_counter()
+        receipt = self._commit(batch, chunk.number)
+        self._duration_s += time.perf_counter() - began
+        self._receipt = receipt
+        self._rows_in += receipt.row_count
+        self._written += receipt.written_count
+        self._unchanged += receipt.unchanged_count
+        self._size_bytes += receipt.size_bytes
+        yield Emission(outcome="success", chunk=chunk)
+
+    def _commit(self, batch: pa.RecordBatch, number: int) -> Receipt:
+        bounds = pc.min_max(batch.column(self._table.schema.time_column).cast(pa.int64()))
+        width_us = self._context.dataset.bar.width_s * 1_000_000
+        interval = Interval(
+            from_us(bounds["min"].as_py()), from_us(bounds["max"].as_py() + width_us)
+        )
+        request = StageRequest(
+            table=self._table,
+            interval=interval,
+            key=f"{self._context.run_id}/{self._context.node}/{number}",
+            run_id=self._context.run_id,
+            ingested_at=self._context.now(),
+        )
+        staged = self._backend.stage(request, [batch])
+        try:
+            return self._backend.commit(staged)
+        except BaseException:
+            self._backend.abort(staged)
+            raise
+
+    def finish(self) -> Iterable[Emission]:
+        """Let the backend fold what this run left, off every live path."""
+        if not self._context.dry_run and self._written:
+            self._backend.maintain(self._table.dataset)
+        return ()
+
+    def outcome(self) -> NodeOutcome:
+        """Return how many rows changed the table and how many were there already."""
+        return NodeOutcome(
+            outcome="success",
+            rows_in=self._rows_in,
+            rows_out=self._written,
+            rows_written=self._written,
+            rows_unchanged=self._unchanged,
+            size_bytes=self._size_bytes,
+            write_duration_s=self._duration_s,
+            receipts=(self._receipt,) if self._receipt is not None else (),
+        )
+
+    def is_holding(self) -> bool:
+        """Return False: when `process` returns, the rows are durable."""
+        return False
+
+    def close(self) -> None:
+        """Leave the backend to the task, which made it."""

@@ -1,0 +1,1 @@
+"""Gates and verdicts: what the rules found, and what follows (data plane)."""
