@@ -1,0 +1,179 @@
+"""One worker process as the daemon sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process, UNIXSocketStream
+
+from openbell.execution.protocol import (
+    PROTOCOL_VERSION,
+    FrameError,
+    FrameReader,
+    FromWorker,
+    Hello,
+    ToWorker,
+    decode_from_worker,
+    encode,
+)
+
+_HELLO_S = 30.0
+_GRACE_S = 5.0
+_PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID")
+_CRASH_TAIL_CHARS = 4000
+
+
+class WorkerLostError(Exception):
+    """A worker process ended while it had work; `tail` is what it last said on stderr."""
+
+    def __init__(self, pid: int, exit_code: int | None, tail: str) -> None:
+        super().__init__(f"worker process {pid} was lost: {describe_exit(exit_code)}")
+        self.pid = pid
+        self.exit_code = exit_code
+        self.tail = tail
+
+
+def describe_exit(exit_code: int | None) -> str:
+    """Return in words how a process ended."""
+    if exit_code is None:
+        return "it broke the protocol"
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        why = ", perhaps by the out-of-memory killer" if name == "SIGKILL" else ""
+        return f"killed by {name}{why}"
+    return f"exit code {exit_code}"
+
+
+class WorkerProcess:
+    """A worker process and its line. Made by `start_worker`, ended by `stop`."""
+
+    def __init__(
+        self, process: Process, line: UNIXSocketStream, crash_file: Path, started_at: datetime
+    ) -> None:
+        self._process = process
+        self._line = line
+        self._crash_file = crash_file
+        self._frames = FrameReader()
+        self._received: deque[bytes] = deque()
+        self._send_lock = anyio.Lock()
+        self.pid = process.pid
+        self.started_at = started_at
+        self.task_count = 0
+
+    async def send(self, message: ToWorker) -> None:
+        """Send one frame; a broken line is noticed by whoever receives."""
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with self._send_lock:
+                await self._line.send(encode(message))
+
+    async def receive(self) -> FromWorker:
+        """Return the next thing the worker says; raises WorkerLostError when the line ends."""
+        while not self._received:
+            try:
+                self._received.extend(self._frames.feed(await self._line.receive()))
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                lost = await self._lost()
+                raise lost from None
+            except FrameError as error:
+                raise WorkerLostError(self.pid, None, str(error)) from error
+        body = self._received.popleft()
+        try:
+            message = decode_from_worker(body)
+        except FrameError as error:
+            raise WorkerLostError(self.pid, None, str(error)) from error
+        return message
+
+    async def _lost(self) -> WorkerLostError:
+        exit_code: int | None = None
+        with anyio.move_on_after(_GRACE_S):
+            exit_code = await self._process.wait()
+        tail = self._crash_file.read_text(encoding="utf-8", errors="replace")
+        return WorkerLostError(self.pid, exit_code, tail[-_CRASH_TAIL_CHARS:])
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory, 0 once the process is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
+        except OSError:
+            return 0
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def is_alive(self) -> bool:
+        """Return whether the process still runs."""
+        return self._process.returncode is None
+
+    async def stop(self) -> int | None:
+        """End the process and everything it started: SIGTERM, a grace time, SIGKILL.
+
+        Cancelled or not, the process is gone when this returns.
+        """
+        with anyio.CancelScope(shield=True):
+            await self._line.aclose()
+            if self._process.returncode is None:
+                self._signal(signal.SIGTERM)
+                with anyio.move_on_after(_GRACE_S):
+                    await self._process.wait()
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+            await self._process.aclose()
+            self._crash_file.unlink(missing_ok=True)
+        return self._process.returncode
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+async def start_worker(
+    *, scratch_dir: Path, environment: Mapping[str, str], now: datetime
+) -> WorkerProcess:
+    """Start a worker process and shake hands; raises WorkerLostError when it does not come up."""
+    ours, theirs = socket.socketpair()
+    handle, crash_name = tempfile.mkstemp(prefix="worker-", suffix=".stderr", dir=scratch_dir)
+    try:
+        with theirs, os.fdopen(handle, "wb") as crash:
+            process = await anyio.open_process(
+                [
+                    sys.executable,
+                    "-m",
+                    "openbell.execution.worker",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=crash,
+                stderr=crash,
+                pass_fds=(theirs.fileno(),),
+                env={k: v for k, v in environment.items() if k not in _PRIVATE},
+                start_new_session=True,
+            )
+    except BaseException:
+        ours.close()
+        os.unlink(crash_name)  # noqa: PTH108 - one quick call in async code
+        raise
+    line = await UNIXSocketStream.from_socket(ours)
+    worker = WorkerProcess(process, line, Path(crash_name), now)
+    try:
+        with anyio.fail_after(_HELLO_S):
+            await _greet(worker)
+    except BaseException:
+        await worker.stop()
+        raise
+    return worker
+
+
+async def _greet(worker: WorkerProcess) -> None:
+    hello = await worker.receive()
+    if not isinstance(hello, Hello) or hello.protocol_version != PROTOCOL_VERSION:
+        raise WorkerLostError(worker.pid, None, f"unexpected greeting: {hello}")

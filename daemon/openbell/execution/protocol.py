@@ -1,0 +1,260 @@
+"""What daemon and worker say to each other: msgpack frames over a socket pair.
+
+A frame is a length (4 bytes, big-endian) and one of the structs below. The worker speaks first
+with `Hello`; a daemon of another `PROTOCOL_VERSION` closes the line.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from openbell.model.runs import LogLine, Totals
+from openbell.sdk.values import Finding, Receipt, SessionTable
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class Factory(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker makes a plugin's object: import strings of class and settings, and values."""
+
+    name: str
+    factory: str
+    model: str
+    settings: dict[str, Any]
+
+
+class RuleTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate's rule."""
+
+    name: str
+    maker: Factory
+    scope: str
+    severity: str
+
+
+class NodeTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of a chain; `needs` maps names in the same chain to the outcomes that pass on."""
+
+    name: str
+    op: str
+    maker: Factory
+    needs: dict[str, tuple[str, ...]]
+    rules: tuple[RuleTask, ...] = ()
+
+
+class DatasetTask(msgspec.Struct, frozen=True, kw_only=True):
+    """The dataset of a chain and what part of it this attempt covers."""
+
+    dataset: str
+    provider: str
+    schema: str
+    keys: tuple[str, ...]
+    symbols: tuple[str, ...]
+    bar_interval: str
+    batch_rows: int
+    start_us: int
+    end_us: int
+    sessions: SessionTable
+
+
+class ChainTask(msgspec.Struct, frozen=True, kw_only=True, tag="chain"):
+    """One attempt of a chain: the source first, every node after the nodes it needs."""
+
+    attempt_id: str
+    run_id: str
+    pipeline: str
+    attempt: int
+    nodes: tuple[NodeTask, ...]
+    dataset: DatasetTask
+    providers: dict[str, Factory]
+    backends: dict[str, Factory]
+    cursor: str | None
+    first_chunk: int
+    live: bool
+    dry_run: bool
+    now_us: int
+    quarantine_dir: str
+    spool_dir: str
+    traceparent: str = ""
+
+
+class CallTask(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
+    """A plain function, called by keyword in a worker; it answers with plain values."""
+
+    attempt_id: str
+    function: str
+    arguments: dict[str, Any]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """The reply to a worker's `Ask`."""
+
+    ask_id: int
+    is_granted: bool
+    now_us: int
+
+
+class StopTask(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
+    """Please end after the chunk in hand. `is_interrupt`: the run will go on later."""
+
+    is_interrupt: bool
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
+    """Please exit; no task is in hand."""
+
+
+ToWorker = ChainTask | CallTask | Answer | StopTask | Shutdown
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """The worker is up."""
+
+    protocol_version: int
+    openbell_version: str
+    pid: int
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """The worker waits for the daemon: `what` is pace, wait or retry."""
+
+    ask_id: int
+    what: str
+    provider: str = ""
+    request_count: int = 0
+    instant_us: int = 0
+    failures: int = 0
+    error_kind: str = ""
+    retry_after_s: float | None = None
+
+
+class Progressed(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """Rows passed the source since the attempt began."""
+
+    node: str
+    rows: int
+    batches: int
+    total_rows: int | None
+    request_count: int = 0
+
+
+class ChunkDone(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
+    """A chunk passed every node and is durable. Totals are of this attempt so far."""
+
+    next_chunk: int
+    cursor: str
+    totals: dict[str, Totals]
+    receipts: dict[str, Receipt]
+    write_duration_s: float
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, tag="found"):
+    """A gate found something in a chunk."""
+
+    node: str
+    chunk: int
+    verdict: str
+    findings: tuple[Finding, ...]
+
+
+class Logged(msgspec.Struct, frozen=True, kw_only=True, tag="log"):
+    """The node's code wrote lines."""
+
+    node: str
+    lines: tuple[LogLine, ...]
+
+
+class NodeEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How one node of a chain ended. `was_reached`: at least one chunk came to it."""
+
+    outcome: str
+    was_reached: bool
+    totals: Totals
+    findings: tuple[Finding, ...] = ()
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
+    """The task ended well; `is_interrupted` when it was stopped and will go on later."""
+
+    ends: dict[str, NodeEnd] = {}
+    is_interrupted: bool = False
+    result: Any = None
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The task failed in `node`, for a reason of `kind` (see `openbell.sdk.errors`)."""
+
+    node: str
+    kind: str
+    message: str
+    traceback: str
+    is_retryable: bool
+    retry_after_s: float | None = None
+    ends: dict[str, NodeEnd] = {}
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+FromWorker = Hello | Ask | Progressed | ChunkDone | Found | Logged | Done | Failed
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+class FrameError(Exception):
+    """The other side sent what is no frame of this protocol."""
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """Return `message` as one frame; raises FrameError when it is too large."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME_BYTES:
+        raise FrameError(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames. Feed it what arrives; take what is whole."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, received: bytes) -> Sequence[bytes]:
+        """Return the bodies of all frames that are whole now; raises FrameError."""
+        self._buffer += received
+        bodies = []
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise FrameError(f"a frame announces {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            bodies.append(bytes(self._buffer[_LENGTH.size : end]))
+            del self._buffer[:end]
+        return bodies
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    """Return what the daemon said; raises FrameError."""
+    try:
+        return _to_worker.decode(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(str(error)) from error
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    """Return what a worker said; raises FrameError."""
+    try:
+        return _from_worker.decode(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(str(error)) from error

@@ -1,0 +1,247 @@
+"""Runs one attempt of a chain: chunks go from the source through every node, one at a time.
+
+The source works in a thread of its own, one chunk ahead, so that fetching chunk n + 1 overlaps
+checking and writing chunk n.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from queue import Full, Queue
+from typing import TYPE_CHECKING
+
+from openbell.execution.chains import is_open
+from openbell.execution.protocol import ChainTask, ChunkDone, Done, NodeEnd, NodeTask
+from openbell.execution.worker.context import (
+    TaskResources,
+    WorkerContext,
+    dataset_context,
+    resolve,
+)
+from openbell.model.runs import Totals
+from openbell.sdk.operators import Chunk, Emission, NodeOutcome, Operator
+from openbell.sdk.values import Receipt
+
+if TYPE_CHECKING:
+    from openbell.sdk.operators import Source
+
+_AHEAD = 1
+_POLL_S = 0.1
+
+
+class NodeError(Exception):
+    """Carries the name of the node whose code raised; the cause is the error itself."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+@dataclass(slots=True)
+class _Step:
+    """A node at work."""
+
+    task: NodeTask
+    operator: Operator
+    was_reached: bool = False
+    receipts_seen: str = ""
+    next: list[tuple[_Step, tuple[str, ...]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The source's last word: nothing more, or an error."""
+
+    error: BaseException | None
+
+
+class _Ahead:
+    """Makes the source's chunks in a thread, at most one ahead of who takes them."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._made: Queue[Chunk | _End] = Queue(maxsize=_AHEAD)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="source", daemon=True)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the chunks; raises here what the source raised there."""
+        self._thread.start()
+        while True:
+            item = self._made.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            for chunk in self._source.produce():
+                if not self._put(chunk):
+                    return
+        except BaseException as raised:  # noqa: BLE001 - travels to the thread that takes chunks
+            error = raised
+        self._put(_End(error))
+
+    def _put(self, item: Chunk | _End) -> bool:
+        while not self._is_over.is_set():
+            try:
+                self._made.put(item, timeout=_POLL_S)
+            except Full:
+                continue
+            return True
+        return False
+
+    def close(self) -> None:
+        self._is_over.set()
+
+
+def totals_of(outcome: NodeOutcome, *, is_gate: bool) -> Totals:
+    """Return a node's numbers as history keeps them."""
+    return Totals(
+        rows_in=outcome.rows_in,
+        rows_out=outcome.rows_out,
+        rows_written=outcome.rows_written,
+        rows_unchanged=outcome.rows_unchanged,
+        rows_quarantined=outcome.rows_quarantined,
+        size_bytes=outcome.size_bytes,
+        verdict=outcome.outcome if is_gate else None,
+    )
+
+
+class ChainRun:
+    """One attempt of a chain in this process."""
+
+    def __init__(self, task: ChainTask, resources: TaskResources) -> None:
+        self._task = task
+        self._resources = resources
+        self._steps: list[_Step] = []
+        self._write_s = 0.0
+
+    def run(self) -> Done:
+        """Run to the end; raises NodeError from what a node raised."""
+        self._open()
+        source = self._steps[0]
+        ahead = _Ahead(source.operator)  # type: ignore[arg-type]
+        try:
+            self._stream(ahead, source)
+        finally:
+            ahead.close()
+        stop = self._resources.stop
+        is_interrupted = stop is not None and stop.is_interrupt
+        if not is_interrupted:
+            self._finish()
+        return Done(ends=self.ends(), is_interrupted=is_interrupted)
+
+    def _open(self) -> None:
+        dataset = dataset_context(self._task)
+        by_name: dict[str, _Step] = {}
+        for node in self._task.nodes:
+            try:
+                settings = resolve(node.maker.model).model_validate(  # type: ignore[attr-defined]
+                    node.maker.settings
+                )
+                operator = resolve(node.maker.factory)(settings)
+                operator.open(WorkerContext(self._resources, node, dataset, settings))
+            except Exception as error:
+                raise NodeError(node.name) from error
+            step = _Step(task=node, operator=operator)
+            for needed, outcomes in node.needs.items():
+                by_name[needed].next.append((step, outcomes))
+            by_name[node.name] = step
+            self._steps.append(step)
+
+    def _stream(self, ahead: _Ahead, source: _Step) -> None:
+        chunks = ahead.chunks()
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except Exception as error:
+                raise NodeError(source.task.name) from error
+            if chunk is None:
+                return
+            self._process(source, chunk)
+            if not any(step.operator.is_holding() for step in self._steps):
+                self._checkpoint(chunk)
+
+    def _process(self, step: _Step, chunk: Chunk) -> None:
+        step.was_reached = True
+        try:
+            emissions = step.operator.process(chunk)
+            for emission in self._guarded(step, emissions):
+                self._pass_on(step, emission)
+        except NodeError:
+            raise
+        except Exception as error:
+            raise NodeError(step.task.name) from error
+
+    def _guarded(self, step: _Step, emissions: Iterable[Emission]) -> Iterable[Emission]:
+        """Yield emissions, so that an error in making one is the node's own."""
+        remaining = iter(emissions)
+        while True:
+            try:
+                emission = next(remaining, None)
+            except Exception as error:
+                raise NodeError(step.task.name) from error
+            if emission is None:
+                return
+            yield emission
+
+    def _pass_on(self, step: _Step, emission: Emission) -> None:
+        for following, outcomes in step.next:
+            if is_open(outcomes, emission.outcome):
+                self._process(following, emission.chunk)
+
+    def _finish(self) -> None:
+        for step in self._steps:
+            try:
+                emissions = step.operator.finish()
+            except Exception as error:
+                raise NodeError(step.task.name) from error
+            for emission in self._guarded(step, emissions):
+                self._pass_on(step, emission)
+
+    def _checkpoint(self, chunk: Chunk) -> None:
+        receipts: dict[str, Receipt] = {}
+        written_s = 0.0
+        totals: dict[str, Totals] = {}
+        for step in self._steps:
+            outcome = step.operator.outcome()
+            totals[step.task.name] = totals_of(outcome, is_gate=step.task.op == "gate")
+            written_s += outcome.write_duration_s
+            for receipt in outcome.receipts[-1:]:
+                if receipt.key != step.receipts_seen:
+                    step.receipts_seen = receipt.key
+                    receipts[step.task.name] = receipt
+        self._resources.channel.send(
+            ChunkDone(
+                next_chunk=chunk.number + 1,
+                cursor=chunk.cursor,
+                totals=totals,
+                receipts=receipts,
+                write_duration_s=written_s - self._write_s,
+            )
+        )
+        self._write_s = written_s
+
+    def ends(self) -> dict[str, NodeEnd]:
+        """Return how each node stands; also after a failure."""
+        ends = {}
+        for step in self._steps:
+            outcome = step.operator.outcome()
+            ends[step.task.name] = NodeEnd(
+                outcome=outcome.outcome,
+                was_reached=step.was_reached,
+                totals=totals_of(outcome, is_gate=step.task.op == "gate"),
+                findings=outcome.findings,
+            )
+        return ends
+
+    def close(self) -> None:
+        """Close every node."""
+        for step in self._steps:
+            step.operator.close()

@@ -1,0 +1,239 @@
+"""What a node may use of the worker it runs in."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from openbell.execution.protocol import (
+    Ask,
+    ChainTask,
+    Factory,
+    Found,
+    NodeTask,
+    Progressed,
+    StopTask,
+)
+from openbell.execution.worker.channel import Channel
+from openbell.execution.worker.quarantine import hold
+from openbell.sdk.backends import Backend
+from openbell.sdk.errors import PluginError, RetryableError
+from openbell.sdk.operators import BoundRule, DatasetContext, QuarantinedRow
+from openbell.sdk.providers import Provider
+from openbell.sdk.rules import RuleScope
+from openbell.sdk.schemas import SCHEMAS, TableSpec
+from openbell.sdk.settings import PluginSettings
+from openbell.sdk.values import BarWidth, Finding, Interval, Severity, from_us, to_us
+
+
+def resolve(target: str) -> Callable[..., Any]:
+    """Return what the import string `package.module:name` names; raises PluginError."""
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(target, f"cannot be loaded: {error}") from error
+    if not callable(found):
+        raise PluginError(target, "is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def make(factory: Factory) -> Any:  # noqa: ANN401 - whatever the factory makes
+    """Return the object that `factory` describes."""
+    settings = resolve(factory.model).model_validate(factory.settings)  # type: ignore[attr-defined]
+    return resolve(factory.factory)(settings)
+
+
+class TaskResources:
+    """Providers, backends and scratch space of one task, made when first asked for."""
+
+    def __init__(self, task: ChainTask, channel: Channel) -> None:
+        self.task = task
+        self.channel = channel
+        self._providers: dict[str, Provider] = {}
+        self._backends: dict[str, Backend] = {}
+        self._now = from_us(task.now_us)
+        self._mark = time.monotonic()
+        self.rows = 0
+        self.batches = 0
+        self.total_rows: int | None = None
+
+    @property
+    def stop(self) -> StopTask | None:
+        """What the daemon said about ending early, if anything."""
+        return self.channel.stop
+
+    def now(self) -> datetime:
+        """Return the daemon's time, carried on by this process's own clock."""
+        elapsed_us = int((time.monotonic() - self._mark) * 1_000_000)
+        return from_us(to_us(self._now) + elapsed_us)
+
+    def ask(self, question: Ask) -> bool:
+        """Ask the daemon and set this process's time by its answer."""
+        is_granted, now = self.channel.ask(question)
+        self._now, self._mark = now, time.monotonic()
+        return is_granted
+
+    def provider(self, name: str) -> Provider:
+        """Return the provider `name`."""
+        if name not in self._providers:
+            self._providers[name] = make(self.task.providers[name])
+        return self._providers[name]
+
+    def backend(self, name: str) -> Backend:
+        """Return the backend `name`."""
+        if name not in self._backends:
+            self._backends[name] = make(self.task.backends[name])
+        return self._backends[name]
+
+    def spool(self, name: str) -> str:
+        """Return the path of a scratch file."""
+        folder = Path(self.task.spool_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder / name)
+
+    def close(self) -> None:
+        """Close everything and delete the scratch files."""
+        for provider in self._providers.values():
+            provider.close()
+        for backend in self._backends.values():
+            backend.close()
+        self._providers.clear()
+        self._backends.clear()
+        shutil.rmtree(self.task.spool_dir, ignore_errors=True)
+
+
+def dataset_context(task: ChainTask) -> DatasetContext:
+    """Return a task's dataset as operators see it."""
+    data = task.dataset
+    table = TableSpec(
+        dataset=data.dataset,
+        schema=SCHEMAS[data.schema],
+        bar_interval=data.bar_interval,
+        keys=data.keys,
+    )
+    return DatasetContext(
+        table=table,
+        provider=data.provider,
+        symbols=data.symbols,
+        bar=BarWidth.parse(data.bar_interval),
+        span=Interval(from_us(data.start_us), from_us(data.end_us)),
+        sessions=data.sessions,
+        batch_rows=data.batch_rows,
+    )
+
+
+class WorkerContext:
+    """The sdk's NodeContext, for one node of one attempt."""
+
+    def __init__(
+        self,
+        resources: TaskResources,
+        node: NodeTask,
+        dataset: DatasetContext,
+        settings: PluginSettings,
+    ) -> None:
+        task = resources.task
+        self._resources = resources
+        self._task_node = node
+        self.run_id = task.run_id
+        self.pipeline = task.pipeline
+        self.node = node.name
+        self.attempt = task.attempt
+        self.dataset = dataset
+        self.settings = settings
+        self.live = task.live
+        self.dry_run = task.dry_run
+        self.cursor = task.cursor
+        self.first_chunk = task.first_chunk
+
+    def now(self) -> datetime:
+        """Return the daemon's time."""
+        return self._resources.now()
+
+    def provider(self, name: str) -> Provider:
+        """Return the configured provider."""
+        return self._resources.provider(name)
+
+    def backend(self, name: str) -> Backend:
+        """Return the configured backend."""
+        return self._resources.backend(name)
+
+    def rules(self) -> Sequence[BoundRule]:
+        """Return this node's rules."""
+        return [
+            BoundRule(
+                name=rule.name,
+                rule=make(rule.maker),
+                scope=RuleScope(rule.scope),
+                severity=Severity(rule.severity),
+            )
+            for rule in self._task_node.rules
+        ]
+
+    def spool(self, name: str) -> str:
+        """Return the path of a scratch file."""
+        return self._resources.spool(f"{self.node}-{name}")
+
+    def pace(self, provider: str, request_count: int = 1) -> None:
+        """Wait for the provider's budget."""
+        self._resources.ask(
+            Ask(ask_id=0, what="pace", provider=provider, request_count=request_count)
+        )
+
+    def wait_until(self, instant: datetime) -> bool:
+        """Wait for an instant of the daemon's time."""
+        return self._resources.ask(Ask(ask_id=0, what="wait", instant_us=to_us(instant)))
+
+    def is_stopping(self) -> bool:
+        """Return whether the daemon asked for an early end."""
+        return self._resources.stop is not None
+
+    def progress(self, *, rows: int, total_rows: int | None = None, request_count: int = 0) -> None:
+        """Report rows."""
+        resources = self._resources
+        resources.rows += rows
+        resources.batches += 1
+        if total_rows is not None:
+            resources.total_rows = total_rows
+        resources.channel.send(
+            Progressed(
+                node=self.node,
+                rows=resources.rows,
+                batches=resources.batches,
+                total_rows=resources.total_rows,
+                request_count=request_count,
+            )
+        )
+
+    def retry_later(self, provider: str, error: RetryableError, failures: int) -> bool:
+        """Wait as policy and vendor say."""
+        return self._resources.ask(
+            Ask(
+                ask_id=0,
+                what="retry",
+                provider=provider,
+                failures=failures,
+                error_kind=error.kind,
+                retry_after_s=error.retry_after_s,
+            )
+        )
+
+    def quarantine(self, chunk: int, rows: Iterable[QuarantinedRow]) -> int:
+        """Hold rows back; in a dry run, count them."""
+        if self.dry_run:
+            return sum(1 for _ in rows)
+        task = self._resources.task
+        folder = Path(task.quarantine_dir) / task.dataset.dataset / task.run_id
+        return hold(folder, f"{self.node}-{chunk:08d}", rows)
+
+    def report(self, chunk: int, verdict: str, findings: Sequence[Finding]) -> None:
+        """Put findings on record."""
+        self._resources.channel.send(
+            Found(node=self.node, chunk=chunk, verdict=verdict, findings=tuple(findings))
+        )

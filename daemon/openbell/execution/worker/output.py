@@ -1,0 +1,133 @@
+"""What a node's code writes becomes its log lines: stdout, stderr and the logging module.
+
+Both streams are captured at the level of file descriptors, so libraries in C and child processes
+are heard too. Lines are cut at `MAX_LINE_BYTES`, and what an attempt writes beyond
+`MAX_ATTEMPT_BYTES` is dropped and counted in one last line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+from typing_extensions import override
+
+from openbell.model.runs import LogLine
+from openbell.sdk.values import from_us
+
+MAX_LINE_BYTES = 8192
+MAX_ATTEMPT_BYTES = 1024 * 1024
+_FLUSHED = b"\x00openbell-flushed\x00"
+_READ_BYTES = 65536
+
+NowUs = Callable[[], int]
+Deliver = Callable[[list[LogLine]], None]
+
+
+class OutputCapture:
+    """Captures the process's output and hands it on as lines."""
+
+    def __init__(self, deliver: Deliver, now_us: NowUs) -> None:
+        self._deliver = deliver
+        self._now_us = now_us
+        self._lock = threading.Lock()
+        self._bytes_left = MAX_ATTEMPT_BYTES
+        self._dropped_bytes = 0
+        self._writers: dict[str, int] = {}
+        self._flushed: dict[str, threading.Event] = {}
+
+    def start(self) -> None:
+        """Take over the file descriptors 1 and 2, and the root logger."""
+        for descriptor, stream in ((1, "stdout"), (2, "stderr")):
+            reader, writer = os.pipe()
+            os.dup2(writer, descriptor)
+            os.close(writer)
+            self._writers[stream] = descriptor
+            self._flushed[stream] = threading.Event()
+            threading.Thread(
+                target=self._read, args=(reader, stream), name=stream, daemon=True
+            ).start()
+        logging.basicConfig(handlers=[_Handler(self)], level=logging.INFO, force=True)
+        logging.captureWarnings(capture=True)
+
+    def begin(self) -> None:
+        """Count from nothing: a new attempt starts."""
+        with self._lock:
+            self._bytes_left = MAX_ATTEMPT_BYTES
+            self._dropped_bytes = 0
+
+    def end(self) -> None:
+        """Return once everything written so far was handed on, and say what was dropped."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for stream_name, descriptor in self._writers.items():
+            self._flushed[stream_name].clear()
+            os.write(descriptor, b"\n" + _FLUSHED + b"\n")
+            self._flushed[stream_name].wait(timeout=5.0)
+        if self._dropped_bytes:
+            text = f"output truncated: {self._dropped_bytes} bytes over the limit were dropped"
+            self._deliver([self._line("log", "WARNING", text)])
+
+    def write(self, stream: str, level: str, texts: list[str]) -> None:
+        """Hand on lines, as long as the attempt's allowance lasts."""
+        kept = []
+        with self._lock:
+            for text in texts:
+                size_bytes = len(text) + 1
+                if size_bytes > self._bytes_left:
+                    self._dropped_bytes += size_bytes
+                    continue
+                self._bytes_left -= size_bytes
+                kept.append(self._line(stream, level, text))
+        if kept:
+            self._deliver(kept)
+
+    def _line(self, stream: str, level: str, text: str) -> LogLine:
+        return LogLine(at=from_us(self._now_us()), stream=stream, level=level, text=text)
+
+    def _drop(self, size_bytes: int) -> None:
+        with self._lock:
+            self._dropped_bytes += size_bytes
+
+    def _read(self, reader: int, stream: str) -> None:
+        level = "INFO" if stream == "stdout" else "WARNING"
+        rest = b""
+        while received := os.read(reader, _READ_BYTES):
+            rest += received
+            *lines, rest = rest.split(b"\n")
+            if len(rest) > MAX_LINE_BYTES:
+                lines.append(rest)
+                rest = b""
+            self._take(stream, level, lines)
+
+    def _take(self, stream: str, level: str, lines: list[bytes]) -> None:
+        texts: list[str] = []
+        for line in lines:
+            if line == _FLUSHED:
+                self.write(stream, level, texts)
+                texts = []
+                self._flushed[stream].set()
+            elif line:
+                if len(line) > MAX_LINE_BYTES:
+                    self._drop(len(line) - MAX_LINE_BYTES)
+                texts.append(line[:MAX_LINE_BYTES].decode("utf-8", errors="replace"))
+        if texts:
+            self.write(stream, level, texts)
+
+
+class _Handler(logging.Handler):
+    """Logging records become log lines."""
+
+    def __init__(self, capture: OutputCapture) -> None:
+        super().__init__()
+        self._capture = capture
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{record.name}: {record.getMessage()}"
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        self._capture.write("log", record.levelname, [text[:MAX_LINE_BYTES]])

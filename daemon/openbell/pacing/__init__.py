@@ -1,0 +1,1 @@
+"""Vendor quotas: budgets (pure) and the broker that hands requests out inside them."""

@@ -1,0 +1,1 @@
+"""Actors and their supervisor: the only place where stages meet."""
