@@ -1,0 +1,91 @@
+"""Parquet and Arrow IPC: columns with types, read a stretch at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from openbell_provider_files.layout import resolve
+from openbell_provider_files.opening import OpenFile
+from openbell_provider_files.raw import RawRows
+from openbell_provider_files.settings import FilesSettings
+
+
+class ColumnarReader:
+    """Reads one Parquet or Arrow IPC file (file or stream format); a row's line is its number."""
+
+    def __init__(self, file: OpenFile, settings: FilesSettings) -> None:
+        self._file = file
+        self._settings = settings
+
+    def stretches(self, start_row: int, batch_rows: int) -> Iterator[RawRows]:
+        """Yield the rows from `start_row` on."""
+        source: pa.NativeFile | str
+        source = (
+            str(self._file.path)
+            if self._file.is_plain
+            else pa.BufferReader(self._file.stream.read_all())
+        )
+        read = _parquet if self._file.kind == "parquet" else _arrow
+        at = 0
+        for table in read(source, self._file):
+            begin = max(0, start_row - at)
+            for start in range(begin, table.num_rows, batch_rows):
+                yield self._rows(table.slice(start, batch_rows), at + start)
+            at += table.num_rows
+
+    def _rows(self, table: pa.Table, first_row: int) -> RawRows:
+        names = table.schema.names
+        layout = resolve(
+            self._settings.columns, names=names, width=len(names), source=self._file.source
+        )
+        columns = {
+            field: [_plain(table.column(index)) for index in indexes]
+            for field, indexes in layout.items()
+        }
+        return RawRows(
+            columns=columns,
+            lines=np.arange(first_row + 1, first_row + 1 + table.num_rows, dtype=np.int64),
+            raw_text=lambda index: json.dumps(table.slice(index, 1).to_pylist()[0], default=str),
+            next_row=first_row + table.num_rows,
+        )
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _parquet(source: pa.NativeFile | str, file: OpenFile) -> Iterator[pa.Table]:
+    with pq.ParquetFile(source, pre_buffer=False) as parquet:
+        for group in range(parquet.num_row_groups):
+            file.stream.check(parquet.metadata.row_group(group).total_byte_size)
+            table = parquet.read_row_group(group, use_threads=False)
+            table.validate()
+            yield table
+
+
+def _arrow(source: pa.NativeFile | str, file: OpenFile) -> Iterator[pa.Table]:
+    with pa.OSFile(source) if isinstance(source, str) else source as opened:
+        for batch in _batches(opened):
+            file.stream.check(batch.nbytes)
+            batch.validate(full=True)
+            yield pa.Table.from_batches([batch])
+
+
+def _batches(opened: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of the file format, else of the stream format."""
+    try:
+        reader = pa.ipc.open_file(opened)
+    except pa.ArrowInvalid:
+        opened.seek(0)
+        yield from pa.ipc.open_stream(opened)
+        return
+    for index in range(reader.num_record_batches):
+        yield reader.get_batch(index)

@@ -1,0 +1,195 @@
+"""CSV and TSV: rows by Arrow's parser, odd ones by Python's, each with its line number."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from openbell.sdk.errors import MalformedError
+from openbell_provider_files.blocks import Block, text_blocks
+from openbell_provider_files.layout import Layout, resolve
+from openbell_provider_files.opening import OpenFile
+from openbell_provider_files.raw import BrokenRow, RawRows
+from openbell_provider_files.settings import FilesSettings
+
+_SAMPLE_ROWS = 200
+_MAX_JOINED_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a file's rows look like."""
+
+    width: int
+    layout: Layout
+    delimiter: str
+
+
+class DelimitedReader:
+    """Reads one CSV or TSV file."""
+
+    def __init__(self, file: OpenFile, settings: FilesSettings) -> None:
+        self._file = file
+        self._settings = settings
+        self._delimiter = settings.delimiter or ("\t" if file.kind == "tsv" else ",")
+
+    def stretches(self, start_row: int, batch_rows: int) -> Iterator[RawRows]:
+        """Yield the rows from `start_row` on; the header is no row."""
+        settings = self._settings
+        shape: _Shape | None = None
+        header_rows = 0
+        for block in text_blocks(
+            self._file.stream, encoding=settings.encoding, quotes=True, source=self._file.source
+        ):
+            first = int(np.searchsorted(block.lines, settings.skip_lines, side="right"))
+            if shape is None:
+                if first == len(block.lines):
+                    header_rows += first
+                    continue
+                header_rows += first + settings.header
+                shape = self._shape(block, first)
+                first += settings.header
+            begin = max(first, start_row + header_rows - block.first_row)
+            for start in range(begin, len(block.starts), batch_rows):
+                stop = min(start + batch_rows, len(block.starts))
+                next_row = block.first_row + stop - header_rows
+                yield self._rows(block, shape, slice(start, stop), next_row=next_row)
+        if shape is None and settings.header:
+            raise MalformedError(
+                f"{self._file.source}: has no header line; set header: false if it needs none"
+            )
+
+    def _shape(self, block: Block, first: int) -> _Shape:
+        sample = range(first, min(first + _SAMPLE_ROWS, len(block.starts)))
+        names = None
+        if self._settings.header:
+            names = self._split(block.text(first))
+            width = len(names)
+        else:
+            counts = Counter(len(self._split(block.text(index))) for index in sample)
+            width = counts.most_common(1)[0][0]
+        layout = resolve(self._settings.columns, names=names, width=width, source=self._file.source)
+        return _Shape(width, layout, self._delimiter)
+
+    def _split(self, text: str) -> list[str]:
+        try:
+            return next(csv.reader([text.replace("\n", " ")], delimiter=self._delimiter), [])
+        except csv.Error:
+            return []
+
+    def _rows(self, block: Block, shape: _Shape, rows: slice, *, next_row: int) -> RawRows:
+        parsed = None if block.has_stray_quote else _by_arrow(block, shape, rows)
+        good, table, broken = parsed or _by_python(block, shape, rows)
+        return RawRows(
+            columns={
+                field: [table[index] for index in indexes]
+                for field, indexes in shape.layout.items()
+            },
+            lines=block.lines[good],
+            raw_text=lambda index: block.text(int(good[index])),
+            next_row=next_row,
+            broken=broken,
+        )
+
+
+_Parsed = tuple[np.ndarray[tuple[int], np.dtype[np.int64]], dict[int, pa.Array], list[BrokenRow]]
+
+
+def _by_arrow(block: Block, shape: _Shape, rows: slice) -> _Parsed | None:
+    """Return the good records' indexes, their columns and the broken ones; None if unsure."""
+    bad_rows: list[tuple[int, int]] = []
+
+    def note(row: arrow_csv.InvalidRow) -> str:
+        bad_rows.append((row.number - 1, row.actual_columns))
+        return "skip"
+
+    content = memoryview(block.data)[block.starts[rows.start] : block.ends[rows.stop - 1]]
+    names = [str(index) for index in range(shape.width)]
+    used = sorted({index for indexes in shape.layout.values() for index in indexes})
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(content)),
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False, column_names=names, block_size=len(content) + 1
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=shape.delimiter, newlines_in_values=True, invalid_row_handler=note
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=[str(index) for index in used],
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    row_count = rows.stop - rows.start
+    if table.num_rows + len(bad_rows) != row_count:
+        return None
+    is_good = np.ones(row_count, dtype=bool)
+    is_good[[number for number, _ in bad_rows]] = False
+    broken = [
+        _wrong_width(block, rows.start + number, shape.width, count) for number, count in bad_rows
+    ]
+    columns = {index: table.column(str(index)).combine_chunks() for index in used}
+    return np.flatnonzero(is_good) + rows.start, columns, [row for row in broken if row]
+
+
+def _by_python(block: Block, shape: _Shape, rows: slice) -> _Parsed:
+    """Split line by line, so that one stray quote costs one row."""
+    used = sorted({index for indexes in shape.layout.values() for index in indexes})
+    good: list[int] = []
+    cells: dict[int, list[str]] = {index: [] for index in used}
+    broken: list[BrokenRow] = []
+    at = rows.start
+    while at < rows.stop:
+        text, count = _joined(block, at, rows.stop)
+        fields = _fields(text, shape.delimiter)
+        if len(fields) == shape.width:
+            good.append(at)
+            for index in used:
+                cells[index].append(fields[index])
+        elif (row := _wrong_width(block, at, shape.width, len(fields), text=text)) is not None:
+            broken.append(row)
+        at += count
+    columns = {index: pa.array(texts, pa.string()) for index, texts in cells.items()}
+    return np.array(good, dtype=np.int64), columns, broken
+
+
+def _joined(block: Block, at: int, stop: int) -> tuple[str, int]:
+    """Return the record at `at` with the lines that its quotes take in, and their number."""
+    text = block.text(at)
+    if text.count('"') % 2 == 0:
+        return text, 1
+    joined = text
+    for count in range(2, min(_MAX_JOINED_LINES, stop - at) + 1):
+        joined = f"{joined}\n{block.text(at + count - 1)}"
+        if joined.count('"') % 2 == 0:
+            return joined, count
+    return text, 1
+
+
+def _fields(text: str, delimiter: str) -> Sequence[str]:
+    try:
+        return next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error:
+        return ()
+
+
+def _wrong_width(
+    block: Block, index: int, width: int, count: int, *, text: str | None = None
+) -> BrokenRow | None:
+    """Return the broken row, or None for a line of blanks."""
+    raw = block.text(index) if text is None else text
+    if not raw.strip():
+        return None
+    stray = raw.count('"') % 2 == 1
+    why = "; a quote is opened and not closed" if stray else ""
+    return BrokenRow(int(block.lines[index]), raw, f"has {count} columns instead of {width}{why}")
