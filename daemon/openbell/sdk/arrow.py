@@ -5,8 +5,9 @@ Only code that runs in worker processes may import this module; the control plan
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from openbell.sdk.schemas import ColumnType, TableSchema
 
 SYMBOL_TYPE = pa.dictionary(pa.int32(), pa.string())
 """How strings that repeat travel between nodes: symbol, provider, interval, run_id."""
+
+_T = TypeVar("_T")
 
 _TYPES: dict[ColumnType, Any] = {
     "string": pa.string(),
@@ -86,6 +89,8 @@ class BatchView:
         self._values: dict[str, npt.NDArray[Any]] = {}
         self._valid: dict[str, npt.NDArray[np.bool_] | None] = {}
         self._codes: dict[str, tuple[npt.NDArray[np.int32], pa.Array]] = {}
+        self._bounds: dict[str, tuple[float, float]] = {}
+        self._products: dict[Hashable, Any] = {}
 
     def has(self, name: str) -> bool:
         """Return whether the batch has a column called `name`."""
@@ -123,3 +128,20 @@ class BatchView:
             codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
             self._codes[name] = (codes, column.dictionary)
         return self._codes[name]
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        """Return (smallest, largest) of `values(name)`; both NaN when a value is, or without rows."""
+        if name not in self._bounds:
+            values = self.values(name)
+            nothing = float("nan")
+            has_rows = len(values) > 0
+            bounds = (values.min().item(), values.max().item()) if has_rows else (nothing, nothing)
+            self._bounds[name] = bounds
+        return self._bounds[name]
+
+    def product(self, key: Hashable, make: Callable[[BatchView], _T]) -> _T:
+        """Return `make(self)`, computed once for each `key`: what several rules need of a batch."""
+        if key not in self._products:
+            self._products[key] = make(self)
+        found: _T = self._products[key]
+        return found
