@@ -77,7 +77,7 @@ class BarMaker:
         }
         timed = times.why == 0
         in_span = (times.ts_us >= self._start_us) & (times.ts_us < self._end_us)
-        asked = (codes != _UNKNOWN) & (~timed | (in_span & (times.ts_us <= self._now_us)))
+        asked = (codes != _UNKNOWN) & (~timed | (in_span & (times.ts_us < self._now_us)))
         verdicts = _judge(numbers, len(rows.lines))
         good = asked & timed & (codes >= 0) & (verdicts.first_bad < 0)
         for index in np.flatnonzero(asked & ~good):

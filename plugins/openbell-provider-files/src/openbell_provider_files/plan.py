@@ -55,7 +55,8 @@ def make_plan(settings: FilesSettings, request: FetchRequest) -> Plan:
                     FileTask(path=path, relative=relative, symbol=symbol, file_symbol=name, day=day)
                 )
             if not relatives and is_expected:
-                missing.append(str(root / template.render(name, day)))
+                whose = f" (symbol {symbol})" if symbol is not None else ""
+                missing.append(f"{root / template.render(name, day)}{whose}")
     _settle(settings, tasks, missing)
     return Plan(tuple(tasks), tuple(missing))
 
