@@ -1,0 +1,1 @@
+"""Sessions of every calendar, as compact tables that the control plane can afford."""

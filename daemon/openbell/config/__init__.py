@@ -1,0 +1,1 @@
+"""YAML or JSON to a validated `Deployment`; `openbell.config.load` is the way in."""

@@ -1,0 +1,163 @@
+"""The way in: a configuration file to a `Deployment`, or everything wrong with it at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from openbell.calendars.names import UnknownCalendarError, canonical
+from openbell.config.layers import layered
+from openbell.config.parts import Parts, check_version, read_parts
+from openbell.config.pipelines import GraphReader
+from openbell.config.plugins import Registry
+from openbell.config.problems import Problems
+from openbell.config.reader import read_file
+from openbell.config.schema import CalendarsSection, DaemonSection, TelemetrySection
+from openbell.config.substitution import Substitution
+from openbell.config.tree import Tree
+from openbell.config.uses import UseReader
+from openbell.model.pipelines import (
+    DaemonOptions,
+    Deployment,
+    Features,
+    Overlay,
+    TelemetryOptions,
+)
+
+_NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A configuration that was parsed already; relative places are resolved against `folder`."""
+
+    tree: Tree
+    source: str
+    folder: Path
+
+
+def load_deployment(
+    source: Path | Document,
+    *,
+    registry: Registry,
+    env: Mapping[str, str],
+    profile: str | None = None,
+    overrides: Mapping[str, str] = _NO_OVERRIDES,
+) -> Deployment:
+    """Return the deployment that `source` describes under `profile`.
+
+    `overrides` maps key paths (`jobs.x.execution.concurrency`) to text and wins over `env`, which
+    wins over the file. Pipelines whose plugin or provider is not there end in `refused`. Raises
+    SettingsError with every problem, each with file, line, column, key and a way out.
+    """
+    document = source if isinstance(source, Document) else open_document(source)
+    tree, name, problems = _effective(document, profile, env, overrides)
+    substitution = Substitution(env, problems)
+    parts = read_parts(substitution.apply(tree), problems)
+    uses = UseReader(registry, problems, document.folder, env.get("HOME")).read(parts)
+    graphs = GraphReader(registry, problems, parts, uses).read()
+    overlays = _overlays(parts.calendars, problems)
+    problems.raise_if_any()
+    return Deployment(
+        source=document.source,
+        profile=name,
+        digest=digest(tree),
+        providers=uses.providers,
+        storage=uses.storage,
+        datasets=graphs.datasets,
+        pipelines=graphs.pipelines,
+        refused=graphs.refused,
+        overlays=overlays,
+        features=Features(
+            write_enabled=parts.features.write_enabled,
+            export_enabled=parts.features.export_enabled,
+        ),
+        telemetry=_telemetry(parts.telemetry),
+        daemon=_daemon(parts.daemon, document.folder),
+        secrets=tuple(sorted(uses.secrets | substitution.secrets)),
+    )
+
+
+def open_document(path: Path) -> Document:
+    """Return the file, parsed; raises SettingsError when it cannot be."""
+    resolved = path.resolve()
+    return Document(tree=read_file(path), source=str(path), folder=resolved.parent)
+
+
+def digest(tree: Tree) -> str:
+    """Return what identifies a configuration: its meaning, with no secret filled in."""
+    text = json.dumps(tree.plain(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _effective(
+    document: Document,
+    profile: str | None,
+    env: Mapping[str, str],
+    overrides: Mapping[str, str],
+) -> tuple[Tree, str, Problems]:
+    problems = Problems(document.tree)
+    if not check_version(document.tree, problems):
+        problems.raise_if_any()
+    tree, name = layered(
+        document.tree, profile=profile, env=env, overrides=overrides, problems=problems
+    )
+    return tree, name, problems.moved_to(tree)
+
+
+def _overlays(section: CalendarsSection, problems: Problems) -> tuple[Overlay, ...]:
+    overlays: list[Overlay] = []
+    for index, entry in enumerate(section.overlays):
+        path = ("calendars", "overlays", index)
+        if not entry.closed and entry.open is None and entry.close is None:
+            problems.add(path, "changes nothing", "give closed, open or close")
+        elif entry.closed and (entry.open or entry.close):
+            problems.add(path, "a day that is closed has no open or close")
+        try:
+            calendar = canonical(entry.calendar)
+        except UnknownCalendarError as error:
+            message = f"calendar {entry.calendar!r} is unknown"
+            problems.add((*path, "calendar"), message, error.hint)
+            continue
+        overlays.append(
+            Overlay(
+                calendar=calendar,
+                session=entry.session,
+                closed=entry.closed,
+                open_time=entry.open,
+                close_time=entry.close,
+                reason=entry.reason,
+            )
+        )
+    return tuple(overlays)
+
+
+def _telemetry(section: TelemetrySection) -> TelemetryOptions:
+    return TelemetryOptions(
+        log_level=section.log_level,
+        metrics_enabled=section.metrics.enabled,
+        metrics_port=section.metrics.port,
+        metrics_host=section.metrics.host,
+    )
+
+
+def _daemon(section: DaemonSection, folder: Path) -> DaemonOptions:
+    token_file = section.tcp_token_file
+    return DaemonOptions(
+        max_workers=section.max_workers,
+        worker_idle_s=section.worker_idle,
+        worker_max_tasks=section.worker_max_tasks,
+        worker_max_age_s=section.worker_max_age,
+        worker_max_memory_mb=section.worker_max_memory_mb,
+        drain_timeout_s=section.drain_timeout,
+        history_keep_days=section.history_keep_days,
+        history_keep_runs=section.history_keep_runs,
+        socket_group=section.socket_group,
+        tcp_host=section.tcp_host,
+        tcp_port=section.tcp_port,
+        tcp_token_file=str(folder / token_file) if token_file else None,
+    )

@@ -1,0 +1,128 @@
+"""One node of a pipeline: its own keys, and its operator's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from openbell.config.plugins import Registry, refusal_of
+from openbell.config.problems import Problems
+from openbell.config.schema import NodeSection, RetrySection
+from openbell.config.substitution import fill_params, params_in
+from openbell.config.tree import Path
+from openbell.model.pipelines import Node, RetryPolicy
+from openbell.sdk.hooks import OperatorSpec
+from openbell.sdk.values import Severity
+
+NODE_KEYS = tuple(NodeSection.model_fields)
+DEFAULT_RETRY = RetryPolicy()
+
+
+class NodeReader:
+    """Reads the nodes of one pipeline; `refusals` says what they lack of the plugins."""
+
+    def __init__(self, registry: Registry, problems: Problems, params: Mapping[str, Any]) -> None:
+        self._registry = registry
+        self._problems = problems
+        self._params = params
+        self.refusals: list[str] = []
+
+    def read(self, name: str, raw: Mapping[str, Any], path: Path) -> Node | None:
+        """Return the node written at `path`, or None when it cannot be used."""
+        try:
+            section = NodeSection.model_validate(raw)
+        except ValidationError as error:
+            self._problems.add_invalid(path, NodeSection, error)
+            return None
+        spec = self._registry.operators.get(section.op)
+        if spec is None:
+            self._missing("operator", section.op, (*path, "op"), self._registry.operators)
+            return None
+        settings = self.settings(spec, section.model_extra or {}, path)
+        if settings is None:
+            return None
+        return Node(
+            name=name,
+            op=section.op,
+            needs=dict(section.needs),
+            settings=settings,
+            retry=retry_policy(section.retry),
+            timeout_s=section.timeout,
+        )
+
+    def settings(
+        self, spec: OperatorSpec, raw: Mapping[str, Any], path: Path
+    ) -> dict[str, Any] | None:
+        """Return the operator's settings as plain JSON, rules in their long form."""
+        before = len(self._problems) + len(self.refusals)
+        settings = dict(raw)
+        if "rules" in settings and "rules" in spec.settings_model.model_fields:
+            settings["rules"] = self._rules(settings["rules"], (*path, "rules"))
+        wanted = params_in(settings)
+        for name in sorted(wanted - set(self._params)):
+            self._problems.add_unknown(path, "parameter", name, self._params)
+        if len(self._problems) + len(self.refusals) > before:
+            return None
+        try:
+            checked = spec.settings_model.model_validate(fill_params(settings, self._params))
+        except ValidationError as error:
+            self._problems.add_invalid(path, spec.settings_model, error)
+            return None
+        if wanted:
+            return settings
+        return checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    def _rules(self, raw: Any, path: Path) -> Any:
+        if not isinstance(raw, list):
+            return raw
+        return [self._rule(entry, (*path, index)) for index, entry in enumerate(raw)]
+
+    def _rule(self, raw: Any, path: Path) -> Any:
+        """Return one entry in its long form: name, severity if it was given, parameters."""
+        entry: dict[str, Any] = {"name": raw} if isinstance(raw, str) else raw
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            self._problems.add(path, "a rule is its name, or a mapping with its name")
+            return raw
+        name = entry["name"]
+        long: dict[str, Any] = {"name": name}
+        if "severity" in entry:
+            long["severity"] = entry["severity"]
+            if entry["severity"] not in list(Severity):
+                expected = ", ".join(Severity)
+                self._problems.add((*path, "severity"), f"severity must be one of {expected}")
+        params = {key: value for key, value in entry.items() if key not in {"name", "severity"}}
+        spec = self._registry.rules.get(name)
+        if spec is None:
+            self._missing("rule", name, path, self._registry.rules)
+            return long
+        try:
+            known = {
+                key: value
+                for key, value in params.items()
+                if not params_in(value) - set(self._params)
+            }
+            spec.settings_model.model_validate(fill_params(known, self._params))
+        except ValidationError as error:
+            self._problems.add_invalid(path, spec.settings_model, error)
+        return long | ({"params": params} if params else {})
+
+    def _missing(self, kind: str, name: str, path: Path, known: Mapping[str, Any]) -> None:
+        reason = refusal_of(self._registry, kind, name)
+        if reason:
+            self.refusals.append(reason)
+        else:
+            self._problems.add_unknown(path, kind, name, known)
+
+
+def retry_policy(section: RetrySection | None) -> RetryPolicy:
+    """Return the section as the engine's policy."""
+    if section is None:
+        return DEFAULT_RETRY
+    return RetryPolicy(
+        max_attempts=section.max_attempts,
+        backoff_s=section.backoff_seconds,
+        multiplier=section.multiplier,
+        max_backoff_s=section.max_backoff_seconds,
+    )

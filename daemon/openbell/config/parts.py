@@ -1,0 +1,121 @@
+"""Sections of the effective tree, each validated by itself so that one's faults hide no other's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from openbell.config.fields import Name, known_keys
+from openbell.config.problems import Problems, nearest
+from openbell.config.schema import (
+    VERSION,
+    CalendarsSection,
+    Configuration,
+    DaemonSection,
+    DatasetSection,
+    FeaturesSection,
+    JobSection,
+    PipelineSection,
+    ProviderSection,
+    StorageSection,
+    TelemetrySection,
+)
+from openbell.config.tree import Path, Tree
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What could be read of a configuration; entries with problems are not in it.
+
+    `written` holds every name of each section, also of entries that could not be read.
+    """
+
+    calendars: CalendarsSection = field(default_factory=CalendarsSection)
+    providers: dict[str, ProviderSection] = field(default_factory=dict)
+    storage: dict[str, StorageSection] = field(default_factory=dict)
+    datasets: dict[str, DatasetSection] = field(default_factory=dict)
+    jobs: dict[str, JobSection] = field(default_factory=dict)
+    pipelines: dict[str, PipelineSection] = field(default_factory=dict)
+    features: FeaturesSection = field(default_factory=FeaturesSection)
+    telemetry: TelemetrySection = field(default_factory=TelemetrySection)
+    daemon: DaemonSection = field(default_factory=DaemonSection)
+    written: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def check_version(tree: Tree, problems: Problems) -> bool:
+    """Return whether the file is of the version that this program reads."""
+    version = tree.child("version")
+    if version is None:
+        problems.add(("version",), "is required", f"write version: {VERSION}")
+        return False
+    if version.value == VERSION and not isinstance(version.value, bool):
+        return True
+    problems.add(
+        ("version",),
+        f"version {version.plain()!r} cannot be read; this openbell reads version {VERSION}",
+        f"write version: {VERSION}",
+    )
+    return False
+
+
+def read_parts(tree: Tree, problems: Problems) -> Parts:
+    """Return every section of `tree` that is valid, noting what is not."""
+    known = known_keys(Configuration, ())
+    for key in tree.entries():
+        if key not in known:
+            problems.add((key,), "is not a section that is known", nearest(key, known), at_key=True)
+    names = ("providers", "storage", "datasets", "jobs", "pipelines")
+    nothing = Tree({}, tree.mark)
+    return Parts(
+        calendars=_one(tree, "calendars", CalendarsSection, problems),
+        providers=_many(tree, "providers", ProviderSection, problems),
+        storage=_many(tree, "storage", StorageSection, problems),
+        datasets=_many(tree, "datasets", DatasetSection, problems),
+        jobs=_many(tree, "jobs", JobSection, problems),
+        pipelines=_many(tree, "pipelines", PipelineSection, problems),
+        features=_one(tree, "features", FeaturesSection, problems),
+        telemetry=_one(tree, "telemetry", TelemetrySection, problems),
+        daemon=_one(tree, "daemon", DaemonSection, problems),
+        written={name: tuple((tree.child(name) or nothing).entries()) for name in names},
+    )
+
+
+def _one(tree: Tree, key: str, model: type[_Model], problems: Problems) -> _Model:
+    found = tree.child(key)
+    if found is None:
+        return model()
+    return _valid(found, model, (key,), problems) or model()
+
+
+def _many(tree: Tree, key: str, model: type[_Model], problems: Problems) -> dict[str, _Model]:
+    found = tree.child(key)
+    if found is None:
+        return {}
+    if not isinstance(found.value, dict):
+        problems.add((key,), "must be a mapping of names")
+        return {}
+    entries: dict[str, _Model] = {}
+    for name, child in found.value.items():
+        try:
+            _NAME.validate_python(name)
+        except ValidationError as error:
+            message = error.errors()[0]["ctx"]["error"]
+            problems.add((key, name), str(message), at_key=True)
+            continue
+        read = _valid(child, model, (key, name), problems)
+        if read is not None:
+            entries[name] = read
+    return entries
+
+
+def _valid(tree: Tree, model: type[_Model], path: Path, problems: Problems) -> _Model | None:
+    try:
+        return model.model_validate(tree.plain())
+    except ValidationError as error:
+        problems.add_invalid(path, model, error)
+        return None

@@ -1,0 +1,268 @@
+"""Every key of the configuration, as pydantic models; the reference is `daemon/spec/config.md`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from openbell.config.fields import (
+    ClockTime,
+    Columns,
+    Day,
+    Duration,
+    Flag,
+    Float,
+    Int,
+    Name,
+    Symbols,
+    Width,
+)
+
+VERSION = 2
+
+
+class Section(BaseModel):
+    """A mapping of the configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=False, hide_input_in_errors=True
+    )
+
+
+class PacingSection(Section):
+    """A provider's budget."""
+
+    requests_per_minute: Float | None = Field(
+        default=None, gt=0, description="how many requests a minute; unset: as many as it likes"
+    )
+    burst: Int = Field(default=1, ge=1, description="how many requests may follow at once")
+    cooldown_seconds: Float = Field(
+        default=0.0, ge=0, description="how long to ask nothing after the vendor refused"
+    )
+
+
+class ProviderSection(Section):
+    """One provider; the keys of its type stand beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="the provider type, from a plugin")
+    enabled: Flag = Field(default=True, description="off: jobs that need it are refused")
+    pacing: PacingSection = Field(default=PacingSection(), description="the budget of requests")
+
+
+class StorageWriteSection(Section):
+    """How rows are written."""
+
+    batch_size: Int = Field(
+        default=100_000, ge=1, le=10_000_000, description="rows a batch, as a wish to the provider"
+    )
+    upsert_keys: Columns = Field(
+        default=(), description="columns that make a row unique; empty: the schema's own"
+    )
+
+
+class StorageSection(Section):
+    """One backend; the keys of its type stand beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="the backend type, from a plugin")
+    write: StorageWriteSection = Field(
+        default=StorageWriteSection(), description="how rows are written"
+    )
+
+
+class DatasetSection(Section):
+    """A named table of bars."""
+
+    provider: str = Field(description="a name under providers")
+    schema_name: str = Field(default="bars_ohlcv", alias="schema", description="the table's schema")
+    symbols: Symbols = Field(description="what to fetch; each symbol once")
+    interval: Width = Field(description="the bar's width: 1s, 5min, 1h, 1d")
+    calendar: str = Field(default="24/7", description="whose sessions the bars belong to")
+
+
+class RetrySection(Section):
+    """When a failed attempt is tried again."""
+
+    max_attempts: Int = Field(default=3, ge=1, le=100, description="attempts in all")
+    backoff_seconds: Float = Field(default=5.0, ge=0, description="wait after the first failure")
+    multiplier: Float = Field(default=2.0, ge=1, le=100, description="each wait is longer by this")
+    max_backoff_seconds: Float = Field(default=300.0, ge=0, description="the longest wait")
+
+
+class ExecutionSection(Section):
+    """How a job runs."""
+
+    concurrency: Int = Field(default=1, ge=1, le=64, description="runs of this job at once")
+    retry: RetrySection = Field(default=RetrySection(), description="for each of its nodes")
+    timeout: Duration | None = Field(default=None, description="the longest a run may take")
+
+
+class JobSection(Section):
+    """One dataset fetched, checked and written; compiled to a pipeline of the same name."""
+
+    dataset: str = Field(description="a name under datasets")
+    mode: Literal["backfill", "live"] = Field(
+        description="backfill: a range of sessions once; live: bar by bar until stopped"
+    )
+    start: Day | None = Field(default=None, alias="from", description="first session, included")
+    end: Day | None = Field(default=None, alias="to", description="last session, included")
+    storage: str = Field(default="primary", description="a name under storage")
+    rules: list[Any] | None = Field(
+        default=None, description="the gate's rules; unset: the default rules"
+    )
+    schedule: Annotated[tuple[str, ...], BeforeValidator(lambda v: _listed(v))] = Field(
+        default=(), description="when it runs by itself"
+    )
+    execution: ExecutionSection = Field(default=ExecutionSection(), description="how it runs")
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _edges(value: object) -> object:
+    value = _listed(value)
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {name: () for name in value}
+    if isinstance(value, dict):
+        return {name: _listed(outcomes) for name, outcomes in value.items()}
+    raise ValueError("must be a list of nodes, or a mapping of nodes to outcomes")
+
+
+Edges = Annotated[
+    dict[str, tuple[str, ...]],
+    BeforeValidator(_edges),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {
+                    "type": "object",
+                    "additionalProperties": {
+                        "anyOf": [
+                            {"type": "string"},
+                            {"type": "array", "items": {"type": "string"}},
+                        ]
+                    },
+                },
+            ]
+        }
+    ),
+]
+
+
+class NodeSection(Section):
+    """One node; the keys of its operator stand beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    op: str = Field(description="the operator, built in or from a plugin")
+    needs: Edges = Field(
+        default={}, description="nodes before it; as a mapping, with the outcomes that open the way"
+    )
+    retry: RetrySection | None = Field(default=None, description="unset: 3 attempts")
+    timeout: Duration | None = Field(default=None, description="the longest an attempt may take")
+
+
+class PipelineSection(Section):
+    """A graph of nodes."""
+
+    schedule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="when it runs by itself"
+    )
+    params: dict[Name, Any] = Field(
+        default={}, description="parameters and their defaults, for ${param} in nodes"
+    )
+    timeout: Duration | None = Field(default=None, description="the longest a run may take")
+    max_active_runs: Int = Field(default=1, ge=1, le=64, description="runs of it at once")
+    nodes: dict[Name, dict[str, Any]] = Field(min_length=1, description="the graph")
+
+
+class OverlaySection(Section):
+    """A correction to a calendar."""
+
+    calendar: str = Field(description="the calendar it corrects")
+    session: Day = Field(alias="date", description="the session's label")
+    closed: Flag = Field(default=False, description="no session on this day")
+    open: ClockTime | None = Field(default=None, description="opens at this local time")
+    close: ClockTime | None = Field(default=None, description="closes at this local time")
+    reason: str = Field(default="", description="for people")
+
+
+class CalendarsSection(Section):
+    """What is known better than the calendar library knows it."""
+
+    overlays: tuple[OverlaySection, ...] = Field(default=(), description="corrections, in order")
+
+
+class FeaturesSection(Section):
+    """Switches."""
+
+    write_enabled: Flag = Field(default=True, description="off: every run is a dry run")
+    export_enabled: Flag = Field(default=True, description="off: `mdp data read` refuses")
+
+
+class MetricsSection(Section):
+    """Prometheus metrics on a port of their own; they are on the API's /metrics in any case."""
+
+    enabled: Flag = Field(default=False, description="whether the port is opened")
+    port: Int = Field(default=9090, ge=0, le=65535, description="TCP port; 0: any that is free")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+
+
+class TelemetrySection(Section):
+    """What the daemon tells about itself."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", description="the least severe log line that is kept"
+    )
+    metrics: MetricsSection = Field(default=MetricsSection(), description="the metrics port")
+
+
+class DaemonSection(Section):
+    """How the daemon itself runs."""
+
+    max_workers: Int = Field(default=2, ge=1, le=256, description="worker processes at most")
+    worker_idle: Duration = Field(default=60.0, description="an idle worker ends after this")
+    worker_max_tasks: Int = Field(default=1000, ge=1, description="a worker is replaced after this")
+    worker_max_age: Duration = Field(default=3600.0, description="a worker is replaced after this")
+    worker_max_memory_mb: Int = Field(
+        default=4096, ge=64, description="a worker that holds more is replaced"
+    )
+    drain_timeout: Duration = Field(
+        default=60.0, description="how long work in hand may take to end when the daemon stops"
+    )
+    history_keep_days: Int = Field(default=90, ge=1, description="ended runs are kept this long")
+    history_keep_runs: Int = Field(default=100_000, ge=1, description="and at most so many")
+    socket_group: str | None = Field(
+        default=None, description="group whose members may use the API's socket"
+    )
+    tcp_host: str = Field(default="127.0.0.1", description="address of the API on TCP")
+    tcp_port: Int | None = Field(default=None, ge=0, le=65535, description="unset: no TCP")
+    tcp_token_file: str | None = Field(
+        default=None, description="file with the bearer token; required with tcp_port"
+    )
+
+
+class Configuration(Section):
+    """The whole file."""
+
+    version: Literal[2] = Field(description="the version of this format")
+    profile: Name = Field(default="default", description="the profile used unless told otherwise")
+    profiles: dict[Name, dict[str, Any]] = Field(
+        default={}, description="laid over the file by name"
+    )
+    calendars: CalendarsSection = Field(default=CalendarsSection(), description="corrections")
+    providers: dict[Name, ProviderSection] = Field(default={}, description="where data comes from")
+    storage: dict[Name, StorageSection] = Field(default={}, description="where data goes")
+    datasets: dict[Name, DatasetSection] = Field(default={}, description="named tables")
+    jobs: dict[Name, JobSection] = Field(default={}, description="datasets kept up to date")
+    pipelines: dict[Name, PipelineSection] = Field(default={}, description="graphs of nodes")
+    features: FeaturesSection = Field(default=FeaturesSection(), description="switches")
+    telemetry: TelemetrySection = Field(default=TelemetrySection(), description="logs and metrics")
+    daemon: DaemonSection = Field(default=DaemonSection(), description="the daemon itself")
