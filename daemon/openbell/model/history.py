@@ -20,6 +20,23 @@ from openbell.model.runs import (
 )
 
 
+class RecordRefusedError(Exception):
+    """History does not take this event, and took nothing of the call it came with."""
+
+    def __init__(self, event_name: str, reason: str) -> None:
+        super().__init__(f"{event_name} is refused: {reason}")
+        self.event_name = event_name
+        self.reason = reason
+
+
+class DuplicateSubmissionError(RecordRefusedError):
+    """The idempotency key is known: `run_id` is the first run that was submitted under it."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__("run.submitted", f"its idempotency key already stands for {run_id}")
+        self.run_id = run_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
     """Which runs to list, newest first. `before` is a run id: only older ones (cursor paging)."""
@@ -38,7 +55,9 @@ class History(Protocol):
         """Apply durable `events` in one transaction; they are on disk when this returns.
 
         Returns them as stored, in order. Recording the same submission, checkpoint or step twice is refused by
-        a constraint or changes nothing; it never applies half.
+        a constraint or changes nothing; it never applies half. Raises DuplicateSubmissionError for a known
+        idempotency key, IllegalStepError for a step that a life cycle does not have, and
+        RecordRefusedError for what history cannot place.
         """
         ...
 

@@ -1,0 +1,177 @@
+"""What events do to a run's nodes, attempts, checkpoints, findings and logs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import assert_never
+
+from openbell.history.queries import Statements
+from openbell.model import events as ev
+from openbell.model.bodies import encode_plain, keep_lines
+from openbell.model.history import RecordRefusedError
+from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.sdk.values import Receipt, to_us
+
+
+def change_node(db: Statements, event: ev.NodeChanged) -> None:
+    """Move a node of an open run; an ended node stays as it ended."""
+    old = _open_node(db, event)
+    if old.is_final:
+        raise IllegalStepError("a node", old, event.state)
+    row = {
+        "run_id": event.run_id,
+        "node": event.node,
+        "state": event.state,
+        "attempt": event.attempt,
+        "outcome": event.outcome,
+        "error": event.error,
+        "error_kind": event.error_kind,
+        "retry_at_us": None if event.retry_at is None else to_us(event.retry_at),
+        "at_us": to_us(event.at),
+        "is_running": event.state is NodeState.RUNNING,
+        "is_final": event.state.is_final,
+    }
+    db.run("change_node", row)
+    if event.totals is not None:
+        _set_totals(db, event, event.node, event.totals)
+
+
+def change_attempt(db: Statements, event: ev.AttemptStarted | ev.AttemptFinished) -> None:
+    """Begin an attempt at a node of an open run, or end one that runs."""
+    row = {"attempt_id": event.attempt_id, "at_us": to_us(event.at)}
+    match event:
+        case ev.AttemptStarted():
+            _open_node(db, event)
+            row |= {"run_id": event.run_id, "node": event.node, "number": event.number}
+            db.run("insert_attempt", row)
+            db.run("count_attempt", row)
+        case ev.AttemptFinished():
+            row |= {
+                "state": event.state,
+                "duration_s": event.duration_s,
+                "worker_pid": event.worker_pid,
+                "error_kind": event.error_kind,
+                "error": event.error,
+                "traceback": event.traceback,
+                "cpu_s": event.cpu_s,
+                "peak_memory_bytes": event.peak_memory_bytes,
+            }
+            if db.run("finish_attempt", row).rowcount == 0:
+                _refuse_attempt(db, event)
+        case _:
+            assert_never(event)
+
+
+def _refuse_attempt(db: Statements, event: ev.AttemptFinished) -> None:
+    found = db.first("attempt_state", {"attempt_id": event.attempt_id})
+    if found is None:
+        raise RecordRefusedError(event.name, f"attempt {event.attempt_id!r} is unknown")
+    raise IllegalStepError("an attempt", found[0], event.state)
+
+
+def commit_batch(db: Statements, event: ev.BatchCommitted) -> None:
+    """Move a source's checkpoint forward and keep the receipts and totals that came with it."""
+    _open_node(db, event)
+    row = {
+        "run_id": event.run_id,
+        "node": event.node,
+        "next_chunk": event.next_chunk,
+        "cursor": event.cursor,
+        "totals": encode_plain(event.totals),
+        "at_us": to_us(event.at),
+    }
+    if db.run("advance_checkpoint", row).rowcount == 0:
+        found = db.first("checkpoint", {"run_id": event.run_id, "node": event.node})
+        raise IllegalStepError("a checkpoint", f"chunk {found[2]}", f"chunk {event.next_chunk}")
+    for node, totals in event.totals.items():
+        _set_totals(db, event, node, totals)
+    for node, receipt in event.receipts.items():
+        _keep_receipt(db, event, node, receipt)
+
+
+def _keep_receipt(db: Statements, event: ev.BatchCommitted, node: str, receipt: Receipt) -> None:
+    row = {
+        "key": receipt.key,
+        "run_id": event.run_id,
+        "node": node,
+        "pipeline": event.pipeline,
+        "dataset": receipt.dataset,
+        "provider": event.provider,
+        "start_at_us": to_us(receipt.interval.start),
+        "end_at_us": to_us(receipt.interval.end),
+        "row_count": receipt.row_count,
+        "written_count": receipt.written_count,
+        "unchanged_count": receipt.unchanged_count,
+        "size_bytes": receipt.size_bytes,
+        "digest": receipt.digest,
+        "version": receipt.version,
+        "committed_at_us": to_us(receipt.committed_at),
+    }
+    db.run("insert_commit", row)
+
+
+def keep_findings(db: Statements, event: ev.QualityChecked) -> None:
+    """Keep each finding of a gate."""
+    rows = [
+        {
+            "run_id": event.run_id,
+            "node": event.node,
+            "chunk": event.chunk,
+            "verdict": event.verdict,
+            "rule": finding.rule,
+            "severity": finding.severity,
+            "message": finding.message,
+            "column_name": finding.column,
+            "row_count": finding.row_count,
+            "metric": finding.metric,
+            "threshold": finding.threshold,
+            "examples": encode_plain(finding.examples),
+            "at_us": to_us(event.at),
+        }
+        for finding in event.findings
+    ]
+    db.run_each("insert_finding", rows)
+
+
+def keep_log(db: Statements, event: ev.LogWritten) -> ev.LogWritten:
+    """Keep what of the lines fits the attempt's bound, and return the event with just those."""
+    place = {"run_id": event.run_id, "node": event.node, "attempt": event.attempt}
+    used = db.first("log_size", place)
+    kept = keep_lines(event.lines, used_bytes=used[0] if used else 0)
+    size = {"size_bytes": kept.size_bytes, "dropped_count": kept.dropped_count}
+    db.run("grow_log", {**place, **size})
+    rows = [
+        {
+            **place,
+            "stream": line.stream,
+            "level": line.level,
+            "text": line.text,
+            "at_us": to_us(line.at),
+        }
+        for line in kept.lines
+    ]
+    db.run_each("insert_log_line", rows)
+    return event if kept.dropped_count == 0 else replace(event, lines=kept.lines)
+
+
+def _open_node(
+    db: Statements, event: ev.NodeChanged | ev.AttemptStarted | ev.BatchCommitted
+) -> NodeState:
+    row = db.first("node_state", {"run_id": event.run_id, "node": event.node})
+    if row is None:
+        reason = f"run {event.run_id!r} with a node {event.node!r} is unknown"
+        raise RecordRefusedError(event.name, reason)
+    run_state = RunState(row[1])
+    if run_state.is_final:
+        raise IllegalStepError(
+            f"node {event.node!r} of a run", f"its end ({run_state})", event.name
+        )
+    return NodeState(row[0])
+
+
+def _set_totals(
+    db: Statements, event: ev.NodeChanged | ev.BatchCommitted, node: str, totals: Totals
+) -> None:
+    row = {"run_id": event.run_id, "node": node, **asdict(totals)}
+    if db.run("set_node_totals", row).rowcount == 0:
+        raise RecordRefusedError(event.name, f"run {event.run_id!r} has no node {node!r}")

@@ -1,0 +1,38 @@
+"""The events that history keeps, as one closed type."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, get_args
+
+from openbell.model import events as ev
+from openbell.model.history import RecordRefusedError
+
+DurableEvent: TypeAlias = (
+    ev.WorkflowDefined
+    | ev.WorkflowRetired
+    | ev.RunSubmitted
+    | ev.RunStarted
+    | ev.RunFinished
+    | ev.RunCancelRequested
+    | ev.NodeChanged
+    | ev.AttemptStarted
+    | ev.AttemptFinished
+    | ev.BatchCommitted
+    | ev.QualityChecked
+    | ev.LogWritten
+    | ev.ActorCrashed
+    | ev.PipelineParked
+    | ev.ConfigReloaded
+    | ev.ReloadRefused
+    | ev.DaemonStarted
+    | ev.DaemonStopping
+)
+
+DURABLE_EVENTS: tuple[type[ev.Event], ...] = get_args(DurableEvent)
+
+
+def as_durable(event: ev.Event) -> DurableEvent:
+    """Return `event` if it is one that is kept; raises RecordRefusedError."""
+    if isinstance(event, DurableEvent):
+        return event
+    raise RecordRefusedError(event.name or type(event).__name__, "it is not a durable event")

@@ -1,0 +1,62 @@
+"""What can be wrong with the history database, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from openbell.sdk.errors import FatalError, RetryableError
+
+
+def newest_backup(path: Path) -> Path | None:
+    """Return the newest backup beside the database at `path`, or None."""
+    backups = list(path.parent.glob(f"{path.name}.backup-*"))
+    return max(backups, key=lambda backup: backup.stat().st_mtime_ns, default=None)
+
+
+def _advice(path: Path) -> str:
+    backup = newest_backup(path)
+    if backup is None:
+        return "there is no backup beside it; move it away to begin with an empty history"
+    return f"the newest backup is {backup}; to go back to it, stop openbell and copy it over the database"
+
+
+class HistoryRefusedError(FatalError):
+    """The file at `path` cannot serve as history; the message says why and names the backup."""
+
+    kind: ClassVar[str] = "history_refused"
+
+    def __init__(self, path: Path, reason: str, *, names_backup: bool = True) -> None:
+        advice = f": {_advice(path)}" if names_backup else ""
+        super().__init__(f"history database {path} {reason}{advice}")
+        self.path = path
+        self.reason = reason
+
+
+class HistoryBusyError(HistoryRefusedError):
+    """Another process keeps the database at `path` locked."""
+
+    def __init__(self, path: Path, waited_s: float) -> None:
+        super().__init__(
+            path,
+            f"is locked by another process (waited {waited_s:g} s); close whatever has it open",
+            names_backup=False,
+        )
+
+
+class HistoryDamagedError(HistoryRefusedError):
+    """The database at `path` turned out to be damaged while it was in use."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, f"is damaged ({reason})")
+
+
+class HistoryWriteError(RetryableError):
+    """The disk took nothing of this call; once it does again the same call succeeds."""
+
+    kind: ClassVar[str] = "history_write"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"history database {path} cannot be written: {reason}", retry_after_s=5.0)
+        self.path = path
+        self.reason = reason

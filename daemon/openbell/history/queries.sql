@@ -1,0 +1,342 @@
+-- Every statement that history runs. A block begins with `name:` and a sentence; python knows it by that name.
+
+-- name: table_names
+-- Tables that a database has, other than SQLite's own.
+SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name;
+
+-- name: applied_migrations
+-- Migrations that this database has been through.
+SELECT number, name, checksum FROM schema_migrations ORDER BY number;
+
+-- name: insert_migration
+-- Note that a migration was applied.
+INSERT INTO schema_migrations (number, name, checksum) VALUES (:number, :name, :checksum);
+
+-- name: append_event
+-- Add an event to the ordered log; its id is the order in which clients see it.
+INSERT INTO events (at_us, name, run_id, pipeline, body)
+VALUES (:at_us, :name, :run_id, :pipeline, :body);
+
+-- name: newest_workflow
+-- The newest version of a definition.
+SELECT pipeline, version, fingerprint, definition, active, created_at_us
+FROM pipeline_workflows WHERE pipeline = :pipeline ORDER BY version DESC LIMIT 1;
+
+-- name: workflow_version
+-- One version of a definition.
+SELECT pipeline, version, fingerprint, definition, active, created_at_us
+FROM pipeline_workflows WHERE pipeline = :pipeline AND version = :version;
+
+-- name: newest_workflows
+-- The newest version of every definition, by name.
+SELECT w.pipeline, w.version, w.fingerprint, w.definition, w.active, w.created_at_us
+FROM pipeline_workflows AS w
+WHERE w.version = (SELECT max(v.version) FROM pipeline_workflows AS v WHERE v.pipeline = w.pipeline)
+ORDER BY w.pipeline;
+
+-- name: insert_workflow
+-- Keep a new version of a definition, in force.
+INSERT INTO pipeline_workflows (pipeline, version, fingerprint, job, mode, definition, active, created_at_us)
+VALUES (:pipeline, :version, :fingerprint, :job, :mode, :definition, 1, :at_us);
+
+-- name: insert_dependency
+-- Keep one edge of a definition.
+INSERT INTO job_dependencies (pipeline, version, node, needs_node, outcomes)
+VALUES (:pipeline, :version, :node, :needs_node, :outcomes);
+
+-- name: retire_workflow
+-- Take every version of a definition out of force.
+UPDATE pipeline_workflows SET active = 0, retired_at_us = :at_us WHERE pipeline = :pipeline AND active = 1;
+
+-- name: revive_workflow
+-- Put the newest version of a retired definition in force again.
+UPDATE pipeline_workflows SET active = 1, retired_at_us = NULL
+WHERE pipeline = :pipeline AND version = :version;
+
+-- name: run_of_key
+-- The run that was submitted under an idempotency key.
+SELECT run_id FROM pipeline_runs WHERE idempotency_key = :idempotency_key;
+
+-- name: upsert_job
+-- Note submitted work, or one more run of it.
+INSERT INTO pipeline_jobs (
+    job_id, pipeline, mode, state, params, origin, run_count, last_run_id, submitted_at_us
+)
+VALUES (:job_id, :pipeline, :mode, 'queued', :params, :origin, 1, :run_id, :at_us)
+ON CONFLICT (job_id) DO UPDATE
+SET state = 'queued', run_count = run_count + 1, last_run_id = excluded.last_run_id, finished_at_us = NULL;
+
+-- name: insert_run
+-- Accept a run.
+INSERT INTO pipeline_runs (
+    run_id, job_id, pipeline, workflow_version, mode, state, params, origin, session, retry_of,
+    idempotency_key, dry_run, trace_id, submitted_at_us
+)
+VALUES (
+    :run_id, :job_id, :pipeline, :workflow_version, :mode, 'queued', :params, :origin, :session, :retry_of,
+    :idempotency_key, :dry_run, :trace_id, :at_us
+);
+
+-- name: insert_node
+-- Give a run one of its nodes.
+INSERT INTO pipeline_nodes (run_id, node, position, op, state)
+VALUES (:run_id, :node, :position, :op, 'pending');
+
+-- name: run_state
+-- Where a run stands.
+SELECT state FROM pipeline_runs WHERE run_id = :run_id;
+
+-- name: start_run
+-- A run left the queue.
+UPDATE pipeline_runs SET state = :state, started_at_us = :at_us WHERE run_id = :run_id;
+
+-- name: finish_run
+-- A run ended.
+UPDATE pipeline_runs
+SET state = :state, finished_at_us = :at_us, duration_s = :duration_s, reason = :reason, error = :error,
+    provider = :provider
+WHERE run_id = :run_id;
+
+-- name: move_job
+-- The submission stands where its last run stands.
+UPDATE pipeline_jobs SET state = :state, finished_at_us = :finished_at_us WHERE last_run_id = :run_id
+AND job_id = (SELECT job_id FROM pipeline_runs WHERE run_id = :run_id);
+
+-- name: request_cancel
+-- Somebody asked for a run to end.
+UPDATE pipeline_runs SET cancel_requested = 1 WHERE run_id = :run_id;
+
+-- name: insert_run_metrics
+-- Keep a finished run's numbers, one row a metric.
+INSERT INTO pipeline_metrics (run_id, metric, pipeline, value, recorded_at_us)
+SELECT t.run_id, m.key, t.pipeline, m.value, :at_us
+FROM run_totals AS t, json_each(
+    json_object(
+        'duration_s', :duration_s, 'rows_in', t.rows_in, 'rows_written', t.rows_written,
+        'rows_unchanged', t.rows_unchanged, 'rows_quarantined', t.rows_quarantined,
+        'size_bytes', t.size_bytes, 'batches', t.batches, 'attempts', t.attempts
+    )
+) AS m
+WHERE t.run_id = :run_id;
+
+-- name: node_state
+-- Where a node and its run stand.
+SELECT n.state, r.state FROM pipeline_nodes AS n JOIN pipeline_runs AS r ON r.run_id = n.run_id
+WHERE n.run_id = :run_id AND n.node = :node;
+
+-- name: change_node
+-- A node went to another state.
+UPDATE pipeline_nodes
+SET state = :state, attempts = max(attempts, :attempt), outcome = :outcome, error = :error,
+    error_kind = :error_kind, retry_at_us = :retry_at_us,
+    started_at_us = CASE WHEN :is_running THEN coalesce(started_at_us, :at_us) ELSE started_at_us END,
+    finished_at_us = CASE WHEN :is_final THEN :at_us END
+WHERE run_id = :run_id AND node = :node;
+
+-- name: set_node_totals
+-- A node's numbers so far.
+UPDATE pipeline_nodes
+SET rows_in = :rows_in, rows_out = :rows_out, rows_written = :rows_written,
+    rows_unchanged = :rows_unchanged, rows_quarantined = :rows_quarantined, size_bytes = :size_bytes,
+    verdict = :verdict
+WHERE run_id = :run_id AND node = :node;
+
+-- name: insert_attempt
+-- An attempt was handed to a worker.
+INSERT INTO job_executions (attempt_id, run_id, node, number, state, started_at_us)
+VALUES (:attempt_id, :run_id, :node, :number, 'running', :at_us);
+
+-- name: count_attempt
+-- A node has been tried this often.
+UPDATE pipeline_nodes SET attempts = max(attempts, :number) WHERE run_id = :run_id AND node = :node;
+
+-- name: attempt_state
+-- Where an attempt stands.
+SELECT state FROM job_executions WHERE attempt_id = :attempt_id;
+
+-- name: finish_attempt
+-- A running attempt ended.
+UPDATE job_executions
+SET state = :state, finished_at_us = :at_us, duration_s = :duration_s, worker_pid = :worker_pid,
+    error_kind = :error_kind, error = :error, traceback = :traceback, cpu_s = :cpu_s,
+    peak_memory_bytes = :peak_memory_bytes
+WHERE attempt_id = :attempt_id AND state = 'running';
+
+-- name: advance_checkpoint
+-- A source came further; one that would go back or stand still is left alone.
+INSERT INTO checkpoints (run_id, node, next_chunk, batch_count, cursor, totals, committed_at_us)
+VALUES (:run_id, :node, :next_chunk, 1, :cursor, :totals, :at_us)
+ON CONFLICT (run_id, node) DO UPDATE
+SET next_chunk = excluded.next_chunk, batch_count = batch_count + 1, cursor = excluded.cursor,
+    totals = excluded.totals, committed_at_us = excluded.committed_at_us
+WHERE excluded.next_chunk > checkpoints.next_chunk;
+
+-- name: insert_commit
+-- Keep a receipt; the same idempotency key keeps its first one.
+INSERT INTO data_lineage (
+    key, run_id, node, pipeline, dataset, provider, start_at_us, end_at_us, row_count, written_count,
+    unchanged_count, size_bytes, digest, version, committed_at_us
+)
+VALUES (
+    :key, :run_id, :node, :pipeline, :dataset, :provider, :start_at_us, :end_at_us, :row_count, :written_count,
+    :unchanged_count, :size_bytes, :digest, :version, :committed_at_us
+)
+ON CONFLICT (key) DO NOTHING;
+
+-- name: insert_finding
+-- Keep what a gate found.
+INSERT INTO quality_results (
+    run_id, node, chunk, verdict, rule, severity, message, column_name, row_count, metric, threshold,
+    examples, checked_at_us
+)
+VALUES (
+    :run_id, :node, :chunk, :verdict, :rule, :severity, :message, :column_name, :row_count, :metric, :threshold,
+    :examples, :at_us
+);
+
+-- name: log_size
+-- How many bytes an attempt has logged.
+SELECT size_bytes FROM node_log_sizes WHERE run_id = :run_id AND node = :node AND attempt = :attempt;
+
+-- name: grow_log
+-- Count what an attempt logged and what of it was dropped.
+INSERT INTO node_log_sizes (run_id, node, attempt, size_bytes, dropped_count)
+VALUES (:run_id, :node, :attempt, :size_bytes, :dropped_count)
+ON CONFLICT (run_id, node, attempt) DO UPDATE
+SET size_bytes = size_bytes + excluded.size_bytes, dropped_count = dropped_count + excluded.dropped_count;
+
+-- name: insert_log_line
+-- Keep a log line.
+INSERT INTO node_logs (run_id, node, attempt, stream, level, text, written_at_us)
+VALUES (:run_id, :node, :attempt, :stream, :level, :text, :at_us);
+
+-- name: run
+-- One run.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+FROM pipeline_runs WHERE run_id = :run_id;
+
+-- name: runs_newest
+-- Runs, newest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+FROM pipeline_runs WHERE run_id < :before ORDER BY run_id DESC LIMIT :limit;
+
+-- name: runs_in_state
+-- Runs that stand in one state, newest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+FROM pipeline_runs WHERE state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
+
+-- name: runs_of_pipeline
+-- Runs of one pipeline in some states, newest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+FROM pipeline_runs
+WHERE pipeline = :pipeline AND run_id < :before AND +state IN (SELECT value FROM json_each(:states))
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: runs_of_job
+-- Runs of one submission in some states, newest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+FROM pipeline_runs
+WHERE job_id = :job_id AND run_id < :before AND +state IN (SELECT value FROM json_each(:states))
+    AND (:pipeline IS NULL OR +pipeline = :pipeline)
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: nodes
+-- A run's nodes in definition order.
+SELECT run_id, node, op, state, attempts, started_at_us, finished_at_us, outcome, error, error_kind,
+    retry_at_us, rows_in, rows_out, rows_written, rows_unchanged, rows_quarantined, size_bytes, verdict
+FROM pipeline_nodes WHERE run_id = :run_id ORDER BY position;
+
+-- name: attempts
+-- Attempts of a run, or of one of its nodes, oldest first.
+SELECT attempt_id, run_id, node, number, state, started_at_us, finished_at_us, worker_pid, error_kind,
+    error, traceback, cpu_s, peak_memory_bytes
+FROM job_executions WHERE run_id = :run_id AND (:node IS NULL OR node = :node) ORDER BY rowid;
+
+-- name: checkpoint
+-- How far a source came.
+SELECT run_id, node, next_chunk, cursor, totals FROM checkpoints WHERE run_id = :run_id AND node = :node;
+
+-- name: logs_of_run
+-- A run's log lines after an id, oldest first.
+SELECT id, node, attempt, stream, level, text, written_at_us
+FROM node_logs WHERE run_id = :run_id AND id > :after_id ORDER BY id LIMIT :limit;
+
+-- name: logs_of_node
+-- A node's log lines after an id, oldest first.
+SELECT id, node, attempt, stream, level, text, written_at_us
+FROM node_logs WHERE run_id = :run_id AND node = :node AND id > :after_id ORDER BY id LIMIT :limit;
+
+-- name: quality
+-- What a run's gates found, oldest first.
+SELECT id, run_id, node, chunk, rule, severity, message, column_name, row_count, metric, threshold,
+    examples, checked_at_us
+FROM quality_results WHERE run_id = :run_id ORDER BY id;
+
+-- name: events_after
+-- Events after an id, oldest first.
+SELECT id, at_us, name, run_id, pipeline, body FROM events WHERE id > :after_id ORDER BY id LIMIT :limit;
+
+-- name: events_of_run
+-- A run's events after an id, oldest first.
+SELECT id, at_us, name, run_id, pipeline, body
+FROM events WHERE run_id = :run_id AND id > :after_id ORDER BY id LIMIT :limit;
+
+-- name: last_event_id
+-- The id of the newest event that was ever stored.
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+
+-- name: lineage
+-- The newest commits into a dataset.
+SELECT key, run_id, node, pipeline, dataset, start_at_us, end_at_us, row_count, written_count,
+    unchanged_count, size_bytes, digest, version, committed_at_us
+FROM data_lineage WHERE dataset = :dataset ORDER BY id DESC LIMIT :limit;
+
+-- name: run_counts
+-- How many runs stand in each state.
+SELECT state, count(*) FROM pipeline_runs GROUP BY state;
+
+-- name: totals
+-- Rows and batches of every run that history holds, and log lines that were dropped.
+SELECT
+    (SELECT coalesce(sum(rows_written), 0) FROM pipeline_nodes),
+    (SELECT coalesce(sum(batch_count), 0) FROM checkpoints),
+    (SELECT coalesce(sum(dropped_count), 0) FROM node_log_sizes);
+
+-- name: database_size
+-- Bytes of the database's pages.
+SELECT c.page_count * s.page_size FROM pragma_page_count() AS c, pragma_page_size() AS s;
+
+-- name: runs_to_prune
+-- Finished runs that ended before an instant or are not among the newest ones, oldest first.
+SELECT run_id FROM pipeline_runs
+WHERE finished_at_us IS NOT NULL
+    AND (finished_at_us < :before_us OR run_id < :oldest_kept)
+ORDER BY run_id LIMIT :limit;
+
+-- name: oldest_kept_run
+-- The oldest of the newest runs that are kept by count.
+SELECT run_id FROM pipeline_runs ORDER BY run_id DESC LIMIT 1 OFFSET :keep_runs - 1;
+
+-- name: delete_events_of_run
+-- Forget a run's events.
+DELETE FROM events WHERE run_id = :run_id;
+
+-- name: delete_run
+-- Forget a run; its nodes, attempts, checkpoints, logs, findings, commits and metrics go with it.
+DELETE FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL RETURNING job_id;
+
+-- name: delete_job_without_runs
+-- Forget submitted work whose last run is gone.
+DELETE FROM pipeline_jobs
+WHERE job_id = :job_id AND NOT EXISTS (SELECT 1 FROM pipeline_runs AS r WHERE r.job_id = pipeline_jobs.job_id);
+
+-- name: delete_old_events
+-- Forget some old events that belong to no run.
+DELETE FROM events WHERE id IN (
+    SELECT id FROM events WHERE run_id IS NULL AND at_us < :before_us ORDER BY id LIMIT :limit
+);

@@ -1,0 +1,192 @@
+"""Answers, from connections that can only read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+import anyio
+
+from openbell.history import records
+from openbell.history.opening import open_reader
+from openbell.history.queries import load_queries
+from openbell.model.bodies import encode_plain
+from openbell.model.events import StoredEvent
+from openbell.model.history import RunFilter
+from openbell.model.runs import (
+    AttemptRecord,
+    Checkpoint,
+    NodeRecord,
+    QualityRecord,
+    RunRecord,
+    RunState,
+    StoredLogLine,
+    WorkflowRecord,
+)
+
+_T = TypeVar("_T")
+
+_ABOVE_EVERY_ID = "\U0010ffff"
+_CLOSE_S = 5.0
+
+
+class Readers:
+    """A few reading connections, each used by one caller at a time; a write never waits for them."""
+
+    def __init__(self, path: Path, *, count: int = 2, busy_timeout_s: float = 5.0) -> None:
+        self._path = path
+        self._count = count
+        self._busy_timeout_s = busy_timeout_s
+        self._queries = load_queries()
+        self._give, self._take = anyio.create_memory_object_stream[aiosqlite.Connection](count)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the connections open inside the block."""
+        async with AsyncExitStack() as stack:
+            for _ in range(self._count):
+                connection = await aiosqlite.Connection(
+                    lambda: open_reader(self._path, busy_timeout_s=self._busy_timeout_s), 64
+                )
+                stack.push_async_callback(close_connection, connection)
+                self._give.send_nowait(connection)
+            with self._give, self._take:
+                yield
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Lend a connection; waits while all are lent."""
+        connection = await self._take.receive()
+        try:
+            yield connection
+        finally:
+            self._give.send_nowait(connection)
+
+    async def rows(
+        self, query: str, parameters: Mapping[str, Any], make: Callable[[records.Row], _T]
+    ) -> list[_T]:
+        """Return what `make` makes of each row of the block's answer."""
+        async with self.connection() as connection:
+            rows = await connection.execute_fetchall(self._queries[query], parameters)
+        return [make(row) for row in rows]
+
+    async def first(
+        self, query: str, parameters: Mapping[str, Any], make: Callable[[records.Row], _T]
+    ) -> _T | None:
+        """Return what `make` makes of the first row, or None."""
+        rows = await self.rows(query, parameters, make)
+        return rows[0] if rows else None
+
+
+async def close_connection(connection: aiosqlite.Connection) -> None:
+    """Close `connection`, also when the scope around is cancelled."""
+    with anyio.move_on_after(_CLOSE_S, shield=True):
+        await connection.close()
+
+
+class Answers:
+    """The reading half of `History`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """See `History`."""
+        return await self._readers.first("run", {"run_id": run_id}, records.run_record)
+
+    async def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
+        """See `History`."""
+        states = wanted.states or tuple(RunState)
+        row = {
+            "pipeline": wanted.pipeline,
+            "job_id": wanted.job_id,
+            "before": wanted.before or _ABOVE_EVERY_ID,
+            "limit": wanted.limit,
+            "states": encode_plain(states),
+        }
+        if wanted.job_id is not None:
+            return await self._readers.rows("runs_of_job", row, records.run_record)
+        if wanted.pipeline is not None:
+            return await self._readers.rows("runs_of_pipeline", row, records.run_record)
+        if not wanted.states:
+            return await self._readers.rows("runs_newest", row, records.run_record)
+        found: list[RunRecord] = []
+        for state in wanted.states:
+            of_state = {**row, "state": state}
+            found += await self._readers.rows("runs_in_state", of_state, records.run_record)
+        return sorted(found, key=lambda run: run.run_id, reverse=True)[: wanted.limit]
+
+    async def submission(self, idempotency_key: str) -> RunRecord | None:
+        """See `History`."""
+        row = {"idempotency_key": idempotency_key}
+        run_id = await self._readers.first("run_of_key", row, lambda found: str(found[0]))
+        return None if run_id is None else await self.run(run_id)
+
+    async def nodes(self, run_id: str) -> Sequence[NodeRecord]:
+        """See `History`."""
+        return await self._readers.rows("nodes", {"run_id": run_id}, records.node_record)
+
+    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
+        """See `History`."""
+        row = {"run_id": run_id, "node": node}
+        return await self._readers.rows("attempts", row, records.attempt_record)
+
+    async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
+        """See `History`."""
+        row = {"run_id": run_id, "node": node}
+        return await self._readers.first("checkpoint", row, records.checkpoint_record)
+
+    async def logs(
+        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+    ) -> Sequence[StoredLogLine]:
+        """See `History`."""
+        query = "logs_of_run" if node is None else "logs_of_node"
+        row = {"run_id": run_id, "node": node, "after_id": after_id, "limit": limit}
+        return await self._readers.rows(query, row, records.log_line)
+
+    async def quality(self, run_id: str) -> Sequence[QualityRecord]:
+        """See `History`."""
+        return await self._readers.rows("quality", {"run_id": run_id}, records.quality_record)
+
+    async def events(
+        self, *, after_id: int = 0, limit: int = 1000, run_id: str | None = None
+    ) -> Sequence[StoredEvent]:
+        """See `History`."""
+        query = "events_after" if run_id is None else "events_of_run"
+        row = {"run_id": run_id, "after_id": after_id, "limit": limit}
+        return await self._readers.rows(query, row, records.stored_event)
+
+    async def last_event_id(self) -> int:
+        """See `History`."""
+        return await self._readers.first("last_event_id", {}, lambda row: int(row[0])) or 0
+
+    async def workflow(self, name: str, version: int | None = None) -> WorkflowRecord | None:
+        """See `History`."""
+        query = "newest_workflow" if version is None else "workflow_version"
+        row = {"pipeline": name, "version": version}
+        return await self._readers.first(query, row, records.workflow_record)
+
+    async def workflows(self) -> Sequence[WorkflowRecord]:
+        """See `History`."""
+        return await self._readers.rows("newest_workflows", {}, records.workflow_record)
+
+    async def lineage(self, dataset: str, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """See `History`."""
+        row = {"dataset": dataset, "limit": limit}
+        return await self._readers.rows("lineage", row, records.commit_row)
+
+    async def metrics(self) -> Mapping[str, Any]:
+        """See `History`."""
+        counts = dict(await self._readers.rows("run_counts", {}, tuple))
+        totals = await self._readers.first("totals", {}, tuple) or (0, 0, 0)
+        size_bytes = await self._readers.first("database_size", {}, lambda row: int(row[0]))
+        return {
+            "runs": {str(state): counts.get(state, 0) for state in RunState},
+            "rows_written": totals[0],
+            "batches": totals[1],
+            "log_lines_dropped": totals[2],
+            "database_bytes": size_bytes,
+        }

@@ -1,0 +1,166 @@
+"""History on disk: one writer task, group commit, readers beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiosqlite
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from openbell.history.apply import record_events
+from openbell.history.errors import HistoryDamagedError, HistoryWriteError
+from openbell.history.opening import is_damage, open_writer
+from openbell.history.queries import Statements
+from openbell.history.readers import Answers, Readers, close_connection
+from openbell.history.retention import Pruning
+from openbell.history.schema import Migration, load_migrations
+from openbell.history.writer import Change, WriterConnection
+from openbell.model.events import Event, StoredEvent
+from openbell.sdk.values import to_us
+
+_T = TypeVar("_T")
+
+QUEUE_LENGTH = 1024
+"""How many callers may wait to be recorded; the next one waits before it queues."""
+
+GROUP_LENGTH = 256
+"""How many callers share one transaction at most."""
+
+
+class HistoryStore(Answers):
+    """`History` in the SQLite file at `path`, whose folder exists. An async context manager.
+
+    Entering raises HistoryRefusedError for a file that cannot serve. Leaving waits for what is
+    queued, then closes the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_timeout_s: float = 5.0,
+        migrations: Sequence[Migration] | None = None,
+    ) -> None:
+        self._readers = Readers(path, busy_timeout_s=busy_timeout_s)
+        super().__init__(self._readers)
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._migrations = load_migrations() if migrations is None else migrations
+        self._stack = AsyncExitStack()
+        self._send, self._inbox = anyio.create_memory_object_stream[Change](QUEUE_LENGTH)
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            core, connection = await self._open()
+            stack.push_async_callback(close_connection, connection)
+            await stack.enter_async_context(self._readers.opened())
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks.start_soon(self._write, core, connection, self._inbox, name="history writer")
+            stack.callback(self._send.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    async def _open(self) -> tuple[WriterConnection, aiosqlite.Connection]:
+        opened: list[WriterConnection] = []
+
+        def connect() -> sqlite3.Connection:
+            core = open_writer(
+                self._path, busy_timeout_s=self._busy_timeout_s, migrations=self._migrations
+            )
+            opened.append(core)
+            return core
+
+        connection = await aiosqlite.Connection(connect, 64)
+        return opened[0], connection
+
+    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
+        """See `History`. Cancelled while it waits: all of the events are recorded, or none.
+
+        Raises HistoryWriteError, a RetryableError, when the disk is full or failing.
+        """
+        stored: tuple[StoredEvent, ...] = await self._change(partial(record_events, events=events))
+        return stored
+
+    async def prune(self, *, before: datetime, keep_runs: int) -> int:
+        """See `History`. Works in small transactions, so that records go on in between."""
+        pruning = Pruning(before_us=to_us(before), keep_runs=keep_runs)
+        pruned_count = 0
+        while not pruning.is_done:
+            pruned_count += await self._change(pruning.step)
+        return pruned_count
+
+    async def _change(self, apply: Callable[[Statements], _T]) -> _T:
+        change = Change(apply=apply)
+        await self._send.send(change)
+        await change.settled.wait()
+        match change.error:
+            case None:
+                value: _T = change.value
+                return value
+            case sqlite3.Error() as error if is_damage(error):
+                raise HistoryDamagedError(self._path, str(error)) from error
+            case sqlite3.OperationalError() as error:
+                raise HistoryWriteError(self._path, str(error)) from error
+            case error:
+                raise error
+
+    async def _write(
+        self,
+        core: WriterConnection,
+        connection: aiosqlite.Connection,
+        inbox: MemoryObjectReceiveStream[Change],
+    ) -> None:
+        group: list[Change] = []
+        try:
+            with inbox:
+                async for first in inbox:
+                    group = [first, *_waiting(inbox)]
+                    core.group = group
+                    with anyio.CancelScope(shield=True):
+                        await connection.commit()
+                    _settle(group)
+                    group = []
+        finally:
+            _abandon([*group, *_waiting(inbox)])
+
+
+def _waiting(inbox: MemoryObjectReceiveStream[Change]) -> list[Change]:
+    waiting: list[Change] = []
+    while len(waiting) < GROUP_LENGTH - 1:
+        try:
+            waiting.append(inbox.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
+            break
+    return waiting
+
+
+def _settle(group: Sequence[Change]) -> None:
+    for change in group:
+        change.settled.set()
+
+
+def _abandon(changes: Sequence[Change]) -> None:
+    for change in changes:
+        change.error = change.error or anyio.ClosedResourceError("history was closed")
+        change.settled.set()

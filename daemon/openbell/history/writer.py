@@ -1,0 +1,97 @@
+"""Group commit: everything that waits becomes one transaction, and one fsync.
+
+aiosqlite costs a hop to its thread for every call, so a whole group is one call: `commit` of the
+writing connection first applies what waits.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import anyio
+from typing_extensions import override
+
+from openbell.history.queries import Statements, load_queries
+from openbell.model.history import RecordRefusedError
+from openbell.model.runs import IllegalStepError
+
+REFUSALS = (
+    RecordRefusedError,
+    IllegalStepError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What is wrong with one caller's change, and of no concern to the others of its group."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Change:
+    """What one caller wants changed; `error` or `value` is set once `settled` is."""
+
+    apply: Callable[[Statements], Any]
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    value: Any = None
+    error: Exception | None = None
+
+
+class WriterConnection(sqlite3.Connection):
+    """The one connection that writes. Put changes into `group`, then `commit`."""
+
+    group: Sequence[Change] = ()
+
+    @cached_property
+    def statements(self) -> Statements:
+        """The named blocks, on this connection."""
+        return Statements(self, load_queries())
+
+    @override
+    def commit(self) -> None:
+        """Apply `group` in one transaction; on return each change has its value or its error.
+
+        A refused change is undone alone. When the disk refuses the transaction each change is
+        tried again in its own, so that one that is too large does not stop the others.
+        """
+        group, self.group = self.group, ()
+        try:
+            self._apply(group)
+        except sqlite3.Error as error:
+            if len(group) == 1 or error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                _fail(group, error)
+                return
+            for change in group:
+                try:
+                    self._apply((change,))
+                except sqlite3.Error as lone_error:
+                    _fail((change,), lone_error)
+
+    def _apply(self, group: Sequence[Change]) -> None:
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            for change in group:
+                change.error = None
+                self.execute("SAVEPOINT change")
+                try:
+                    change.value = change.apply(self.statements)
+                except REFUSALS as error:
+                    change.error = error
+                    self.execute("ROLLBACK TO change")
+                self.execute("RELEASE change")
+            self.execute("COMMIT")
+        except BaseException:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+            raise
+
+
+def _fail(group: Sequence[Change], error: Exception) -> None:
+    for change in group:
+        change.value, change.error = None, error
