@@ -1,0 +1,123 @@
+"""What every route works with, and the look-ups that several routes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+from starlette.requests import Request
+
+from openbell.http.connections import Caller, caller_of
+from openbell.http.idempotency import AnswerKeeper
+from openbell.http.problems import ProblemError
+from openbell.model.control import Engine, UnknownRunError
+from openbell.model.history import History, RunFilter
+from openbell.model.runs import RunRecord
+from openbell.model.summary import sources, summarize
+from openbell.sdk.clock import Clock
+
+
+class Plugin(Protocol):
+    """What the plugin host knows of one plugin."""
+
+    @property
+    def name(self) -> str:
+        """The entry point's name."""
+        ...
+
+    @property
+    def distribution(self) -> str:
+        """The distribution that brought it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The distribution's version."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """Loaded or refused."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it was refused."""
+        ...
+
+    @property
+    def registers(self) -> Mapping[str, Sequence[str]]:
+        """Names it registered, by kind."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Api:
+    """The parts that the routes are made of. `closing` is set when the server begins to stop."""
+
+    engine: Engine
+    history: History
+    plugins: Sequence[Plugin]
+    metrics: Callable[[], bytes]
+    clock: Clock
+    version: str
+    heartbeat_s: float = 15.0
+    send_timeout_s: float = 30.0
+    closing: anyio.Event = field(default_factory=anyio.Event)
+    kept: AnswerKeeper = field(default_factory=AnswerKeeper)
+
+    async def find_run(self, run_or_job_id: str) -> RunRecord:
+        """Return the run with this id, or the newest run of this submission.
+
+        Raises UnknownRunError.
+        """
+        found = await self.history.run(run_or_job_id)
+        if found is not None:
+            return found
+        of_job = await self.history.runs(RunFilter(job_id=run_or_job_id, limit=1))
+        if not of_job:
+            raise UnknownRunError(run_or_job_id)
+        return of_job[0]
+
+    async def summary(self, run: RunRecord) -> dict[str, Any]:
+        """Return `run` with its nodes and totals."""
+        nodes = await self.history.nodes(run.run_id)
+        workflow = await self.history.workflow(run.pipeline, run.workflow_version)
+        source_nodes = sources(workflow.definition if workflow else None)
+        if not source_nodes:
+            source_nodes = frozenset(node.node for node in nodes[:1])
+        batches = 0
+        for name in sorted(source_nodes):
+            checkpoint = await self.history.checkpoint(run.run_id, name)
+            batches += checkpoint.next_chunk if checkpoint else 0
+        return summarize(
+            run,
+            nodes,
+            source_nodes=source_nodes,
+            batches=batches,
+            now=self.clock.now(),
+        )
+
+    def dataset_names(self) -> Sequence[str]:
+        """Return the configured datasets' names."""
+        return sorted(self.engine.deployment.datasets)
+
+    def check_dataset(self, name: str) -> None:
+        """Raise the problem `unknown-dataset` unless `name` is configured."""
+        known = self.dataset_names()
+        if name not in known:
+            shown = ", ".join(known) or "none"
+            raise ProblemError(
+                404,
+                "unknown-dataset",
+                f"dataset {name!r} is unknown; there are: {shown}",
+                known=known,
+            )
+
+
+def by(request: Request) -> str:
+    """Return who asks, for the record."""
+    caller: Caller = caller_of(request.scope)
+    return caller.who

@@ -1,0 +1,133 @@
+"""Who is at the other end of a connection, and whether the request may pass."""
+
+from __future__ import annotations
+
+import hmac
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from openbell.http.problems import ProblemAnswer
+
+SCOPE_KEY = "openbell.caller"
+_UCRED = struct.Struct("3i")
+
+
+class _HasOptions(Protocol):
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The process at the other end of a Unix socket, as the kernel saw it connect."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Where a request comes from. `abort` cuts its connection at once."""
+
+    peer: Peer | None
+    is_allowed: bool
+    abort: Callable[[], None]
+
+    @property
+    def who(self) -> str:
+        """A word for the record."""
+        return f"uid {self.peer.uid}" if self.peer else "token"
+
+
+Authorize = Callable[[Peer], bool]
+
+
+def read_peer(connection: _HasOptions) -> Peer:
+    """Return who connected to this Unix socket (SO_PEERCRED, unix(7))."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, gid = _UCRED.unpack(raw)
+    return Peer(pid=pid, uid=uid, gid=gid)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return the caller that the server noted in `scope`; a stranger where it noted none."""
+    found = scope.get(SCOPE_KEY)
+    return found if isinstance(found, Caller) else _STRANGER
+
+
+def _nothing() -> None:
+    """Cut nothing: there is no connection."""
+
+
+_STRANGER = Caller(peer=None, is_allowed=False, abort=_nothing)
+
+
+class WithCaller:
+    """Puts the caller of one connection into the scope of each of its requests."""
+
+    def __init__(self, app: ASGIApp, caller: Caller) -> None:
+        self._app = app
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its caller."""
+        scope[SCOPE_KEY] = self._caller
+        await self._app(scope, receive, send)
+
+
+class Guard:
+    """Lets a request pass when its peer is allowed, or when it carries the bearer token.
+
+    Peers of the Unix socket need no token; anyone else does, and without a configured token
+    nobody else passes. Liveness may be asked by anyone who can connect over TCP.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None) -> None:
+        self._app = app
+        self._token = token.encode() if token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await refusal(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ProblemAnswer | None:
+        caller = caller_of(scope)
+        if caller.is_allowed:
+            return None
+        if caller.peer is not None:
+            return ProblemAnswer.of(
+                403,
+                "forbidden",
+                f"uid {caller.peer.uid} may not use this socket; it is for the daemon's own user, "
+                "root, and the members of `daemon: socket_group`",
+            )
+        if scope["path"] in {"/livez", "/readyz"} or self._has_token(scope):
+            return None
+        return ProblemAnswer.of(
+            401,
+            "unauthorized",
+            "send `Authorization: Bearer TOKEN` with the token of `daemon: tcp_token_file`",
+            headers={"www-authenticate": 'Bearer realm="openbell"'},
+        )
+
+    def _has_token(self, scope: Scope) -> bool:
+        if self._token is None:
+            return False
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                scheme, _, given = value.partition(b" ")
+                if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token):
+                    return True
+        return False

@@ -1,0 +1,106 @@
+"""Routes of submitted work: ask for a run, look at it, retry it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from openbell.http import answers
+from openbell.http.answers import JsonAnswer, page
+from openbell.http.api import Api, by
+from openbell.http.idempotency import conflict
+from openbell.http.routing import add
+from openbell.http.schemas.requests import JobRequest
+from openbell.model.control import Submission
+from openbell.model.history import RunFilter
+from openbell.model.runs import RunRecord, RunState
+
+Traceparent = Annotated[str | None, Header(max_length=200)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=255, description="the same key and body again get the same answer"
+    ),
+]
+
+
+class JobRoutes:
+    """`/api/pipeline/jobs`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/api/pipeline/jobs", tags=["jobs"])
+        add(router, "POST ", self.submit, answer="Run", status=202)
+        add(router, "GET /running", self.running, answer="RunPage")
+        add(router, "GET /{id}", self.show, answer="RunSummary")
+        add(router, "PUT /{id}/retry", self.retry, answer="Run", status=202)
+        add(router, "DELETE /{id}", self.cancel, answer="Run", status=202)
+        return router
+
+    async def submit(
+        self,
+        request: Request,
+        body: JobRequest,
+        *,
+        traceparent: Traceparent = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        """Ask for one run of a job or pipeline; it is durable when the answer arrives."""
+        submission = body.submission(
+            body.target, origin="api", idempotency_key=idempotency_key, traceparent=traceparent
+        )
+        return await submit(self._api, request, submission)
+
+    async def running(self) -> Response:
+        """List the runs that have not ended, newest first."""
+        wanted = RunFilter(states=(RunState.QUEUED, RunState.RUNNING), limit=500)
+        return page([answers.run(run) for run in await self._api.history.runs(wanted)])
+
+    async def show(self, id: str) -> Response:  # noqa: A002 - the name in the path
+        """Show a run with its nodes and totals, by its run id or its job id."""
+        return JsonAnswer(await self._api.summary(await self._api.find_run(id)))
+
+    async def retry(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
+        """Submit an ended run again; it goes on after its last checkpoint."""
+        run = await self._api.engine.retry(id, by=by(request))
+        return accepted(run)
+
+    async def cancel(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
+        """Ask a run to end; what is finished is kept."""
+        return accepted(await self._api.engine.cancel(id, by=by(request)))
+
+
+async def submit(api: Api, request: Request, submission: Submission) -> Response:
+    """Submit a run and return the answer, the same one for the same key."""
+    key = submission.idempotency_key
+
+    async def make() -> Response:
+        if key is not None:
+            earlier = await api.history.submission(key)
+            if earlier is not None and not _is_twin(earlier, submission):
+                raise conflict(key)
+        return accepted(await api.engine.submit(submission))
+
+    return await api.kept.once(request, key, make)
+
+
+def _is_twin(earlier: RunRecord, submission: Submission) -> bool:
+    """Return whether a run of before the last restart can be what `submission` asks for."""
+    session = submission.session.isoformat() if submission.session else None
+    return (
+        earlier.pipeline == submission.pipeline
+        and earlier.session == session
+        and earlier.dry_run == submission.dry_run
+        and all(earlier.params.get(name) == value for name, value in submission.params.items())
+    )
+
+
+def accepted(run: RunRecord) -> JsonAnswer:
+    """Return 202 with the run and where to look for it."""
+    location = f"/api/pipeline/jobs/{run.job_id}"
+    return JsonAnswer(answers.run(run), status_code=202, headers={"location": location})

@@ -1,0 +1,132 @@
+"""Routes of runs: list and filter them, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from openbell.http import answers
+from openbell.http.answers import JsonAnswer, page
+from openbell.http.api import Api
+from openbell.http.routing import add
+from openbell.http.sse import EVENT_STREAM, EventStream, Message
+from openbell.model.history import RunFilter
+from openbell.model.runs import RunState
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+LogLimit = Annotated[int, Query(ge=1, le=5000)]
+StateName = Literal["queued", "running", "success", "failed", "cancelled"]
+_LOG_PAGE = 1000
+
+
+class RunRoutes:
+    """`/api/v1/runs`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
+        add(router, "GET ", self.listing, answer="RunPage")
+        add(router, "GET /{id}", self.show, answer="RunSummary")
+        add(router, "GET /{id}/nodes", self.nodes, answer="NodePage")
+        add(router, "GET /{id}/attempts", self.attempts, answer="AttemptPage")
+        add(router, "GET /{id}/logs", self.logs, answer="LogPage")
+        add(router, "GET /{id}/quality", self.quality, answer="FindingPage")
+        return router
+
+    async def listing(
+        self,
+        *,
+        pipeline: str | None = None,
+        job: str | None = None,
+        job_id: str | None = None,
+        state: Annotated[list[StateName] | None, Query()] = None,
+        cursor: str | None = None,
+        limit: Limit = 50,
+    ) -> Response:
+        """List runs, newest first; `cursor` is the `next` of the page before."""
+        wanted = RunFilter(
+            pipeline=pipeline or job,
+            job_id=job_id,
+            states=tuple(RunState(name) for name in state or ()),
+            before=cursor,
+            limit=limit + 1,
+        )
+        found = await self._api.history.runs(wanted)
+        more = found[limit - 1].run_id if len(found) > limit else None
+        return page([answers.run(run) for run in found[:limit]], more)
+
+    async def show(self, id: str) -> Response:  # noqa: A002 - the name in the path
+        """Show a run with its nodes and totals."""
+        return JsonAnswer(await self._api.summary(await self._api.find_run(id)))
+
+    async def nodes(self, id: str) -> Response:  # noqa: A002 - the name in the path
+        """List a run's nodes in the definition's order."""
+        run = await self._api.find_run(id)
+        return page([answers.node(node) for node in await self._api.history.nodes(run.run_id)])
+
+    async def attempts(self, id: str, node: str | None = None) -> Response:  # noqa: A002 - the name in the path
+        """List a run's attempts, oldest first."""
+        run = await self._api.find_run(id)
+        found = await self._api.history.attempts(run.run_id, node)
+        return page([answers.attempt(attempt) for attempt in found])
+
+    async def quality(self, id: str) -> Response:  # noqa: A002 - the name in the path
+        """List what a run's gates found, oldest first."""
+        run = await self._api.find_run(id)
+        found = await self._api.history.quality(run.run_id)
+        return page([answers.finding(finding) for finding in found])
+
+    async def logs(
+        self,
+        request: Request,
+        id: str,  # noqa: A002 - the name in the path
+        *,
+        node: str | None = None,
+        after: Annotated[int, Query(ge=0)] = 0,
+        limit: LogLimit = _LOG_PAGE,
+        follow: bool = False,
+        accept: Annotated[str, Header()] = "application/json",
+        last_event_id: Annotated[int, Header(ge=0)] = 0,
+    ) -> Response:
+        """List a run's log lines after line `after`; with `follow`, stream them as they come.
+
+        The stream is server-sent events `log` with the line's id, and `end` when the run ended.
+        """
+        run = await self._api.find_run(id)
+        if follow or EVENT_STREAM in accept:
+            start = max(after, last_event_id)
+            return EventStream(self._api, request, self._follow(run.run_id, node, start))
+        found = await self._api.history.logs(run.run_id, node=node, after_id=after, limit=limit)
+        more = str(found[-1].id) if len(found) == limit else None
+        return page([answers.log_line(line) for line in found], more)
+
+    async def _follow(
+        self, run_id: str, node: str | None, after: int
+    ) -> AsyncGenerator[Message, None]:
+        with self._api.engine.subscribe() as events:
+            while True:
+                run = await self._api.history.run(run_id)
+                is_over = run is None or run.state.is_final
+                while lines := await self._api.history.logs(
+                    run_id, node=node, after_id=after, limit=_LOG_PAGE
+                ):
+                    for line in lines:
+                        after = line.id
+                        yield Message("log", answers.log_line(line), id=line.id)
+                if is_over:
+                    yield Message("end", {"state": run.state if run else None})
+                    return
+                async for event in events:
+                    if getattr(event, "run_id", None) == run_id and event.name in _LOG_NEWS:
+                        break
+                else:
+                    return
+
+
+_LOG_NEWS = frozenset({"log.written", "run.finished"})

@@ -1,0 +1,1 @@
+"""What crosses the wire, as pydantic models; the only place of this package that has them."""

@@ -1,0 +1,403 @@
+"""What the API answers, for the OpenAPI document; imported when somebody asks for that."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+RunStateName = Literal["queued", "running", "success", "failed", "cancelled"]
+NodeStateName = Literal[
+    "pending",
+    "queued",
+    "running",
+    "retrying",
+    "success",
+    "failed",
+    "skipped",
+    "upstream_failed",
+    "cancelled",
+]
+
+
+class ProblemEntry(BaseModel):
+    """One thing wrong with a request or a configuration."""
+
+    key: str
+    message: str
+    hint: str = ""
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `type` is stable, `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemEntry] | None = None
+    known: list[str] | None = None
+    hint: str | None = None
+
+
+class Run(BaseModel):
+    """A run without its nodes."""
+
+    run_id: str
+    job_id: str
+    pipeline: str
+    job: str
+    workflow_version: int
+    mode: str
+    state: RunStateName
+    params: dict[str, Any]
+    submitted_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    reason: str
+    error: str
+    session: str | None
+    retry_of: str | None
+    origin: str
+    dry_run: bool
+    cancel_requested: bool
+    trace_id: str
+
+
+class SummaryNode(BaseModel):
+    """A node in a run's summary."""
+
+    state: NodeStateName
+    attempts: int
+    rows_in: int
+    rows_out: int
+    verdict: str | None
+    op: str
+    outcome: str | None
+    error: str
+    error_kind: str
+
+
+class RunSummary(BaseModel):
+    """A run with its nodes and totals."""
+
+    run_id: str
+    job_id: str
+    job: str
+    state: RunStateName
+    reason: str
+    error: str
+    rows_in: int
+    rows_written: int
+    rows_unchanged: int
+    rows_quarantined: int
+    batches: int
+    duration_s: float
+    mode: str
+    dry_run: bool
+    session: str | None
+    params: dict[str, Any]
+    origin: str
+    retry_of: str | None
+    workflow_version: int
+    cancel_requested: bool
+    trace_id: str
+    submitted_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    nodes: dict[str, SummaryNode]
+
+
+class Totals(BaseModel):
+    """Totals over the whole history, and what is at work now."""
+
+    active_runs: int
+    queued_runs: int
+    workers: int
+
+
+class NodeTotals(BaseModel):
+    """A node's numbers, over all attempts."""
+
+    rows_in: int
+    rows_out: int
+    rows_written: int
+    rows_unchanged: int
+    rows_quarantined: int
+    size_bytes: int
+    verdict: str | None
+
+
+class Node(BaseModel):
+    """A node of a run."""
+
+    run_id: str
+    node: str
+    op: str
+    state: NodeStateName
+    attempts: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcome: str | None
+    error: str
+    error_kind: str
+    retry_at: datetime | None
+    totals: NodeTotals
+
+
+class Attempt(BaseModel):
+    """One try of a node."""
+
+    attempt_id: str
+    run_id: str
+    node: str
+    number: int
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    worker_pid: int | None
+    error_kind: str
+    error: str
+    traceback: str
+    cpu_s: float | None
+    peak_memory_bytes: int | None
+
+
+class LogLine(BaseModel):
+    """A line that a node's code wrote."""
+
+    id: int
+    node: str
+    attempt: int
+    at: datetime
+    stream: str
+    level: str
+    text: str
+
+
+class Finding(BaseModel):
+    """What a gate found."""
+
+    id: int
+    run_id: str
+    node: str
+    chunk: int
+    rule: str
+    severity: str
+    message: str
+    column: str
+    row_count: int
+    metric: float | None
+    threshold: float | None
+    examples: list[str]
+    at: datetime
+
+
+class Workflow(BaseModel):
+    """One version of a definition."""
+
+    name: str
+    version: int
+    fingerprint: str
+    definition: dict[str, Any]
+    created_at: datetime
+    active: bool
+
+
+class DagNode(BaseModel):
+    """A node in a graph; level 0 needs nothing."""
+
+    name: str
+    op: str
+    level: int
+
+
+class DagEdge(BaseModel):
+    """An edge that is open after the outcomes in `on`."""
+
+    source: str = Field(alias="from")
+    to: str
+    on: list[str]
+
+
+class Dag(BaseModel):
+    """A definition as a graph."""
+
+    name: str
+    version: int
+    nodes: list[DagNode]
+    edges: list[DagEdge]
+    levels: list[list[str]]
+
+
+class Pipeline(BaseModel):
+    """A pipeline as it stands."""
+
+    name: str
+    state: str
+    mode: str
+    job: str | None
+    version: int
+    node_count: int
+    active_runs: int
+    queued_runs: int
+    restarts: int
+    reason: str
+    schedule: list[str]
+
+
+class Schedule(BaseModel):
+    """One rule of one pipeline's schedule."""
+
+    pipeline: str
+    schedule: str
+    state: str
+
+
+class Dataset(BaseModel):
+    """A configured dataset."""
+
+    model_config = {"protected_namespaces": ()}
+
+    name: str
+    provider: str
+    table_schema: str = Field(alias="schema")
+    symbols: list[str]
+    interval: str
+    calendar: str
+
+
+class Plugin(BaseModel):
+    """A plugin and what became of it."""
+
+    name: str
+    distribution: str
+    version: str
+    state: str
+    reason: str
+    registers: dict[str, list[str]]
+
+
+class Worker(BaseModel):
+    """A worker process."""
+
+    pid: int
+    state: str
+    started_at: datetime
+    task_count: int
+    memory_bytes: int
+    run_id: str | None
+    node: str | None
+
+
+class Budget(BaseModel):
+    """A provider's budget."""
+
+    provider: str
+    tokens: float
+    burst: int
+    requests_per_minute: float | None
+    resting_until: datetime | None
+    waiting: int
+    request_count: int
+    violation_count: int
+
+
+class DaemonStatus(BaseModel):
+    """The daemon as it stands."""
+
+    state: str
+    pid: int
+    version: str
+    started_at: datetime
+    config_source: str
+    config_digest: str
+    profile: str
+    state_dir: str
+    active_runs: int
+    queued_runs: int
+    pipelines: int
+    parked: int
+    workers: int
+    last_error: str
+
+
+class Config(BaseModel):
+    """The configuration in force, without secrets."""
+
+    source: str
+    profile: str
+    digest: str
+    providers: dict[str, Any]
+    storage: dict[str, Any]
+    datasets: list[str]
+    pipelines: list[str]
+    refused: dict[str, str]
+    features: dict[str, bool]
+
+
+class Reloaded(BaseModel):
+    """What a reload changed, as pipelines' names."""
+
+    at: datetime
+    digest: str
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+
+class Health(BaseModel):
+    """Alive or ready."""
+
+    status: str
+
+
+class Event(BaseModel):
+    """Something that happened; `id` is null for what is not kept."""
+
+    id: int | None
+    at: datetime
+    name: str
+    run_id: str | None
+    pipeline: str | None
+    body: dict[str, Any]
+
+
+class Lineage(BaseModel):
+    """One commit into a dataset."""
+
+    run_id: str
+    node: str
+
+
+SINGLE: tuple[type[BaseModel], ...] = (
+    Problem,
+    RunSummary,
+    Totals,
+    Workflow,
+    Dag,
+    Pipeline,
+    DaemonStatus,
+    Config,
+    Reloaded,
+    Health,
+    Event,
+    Run,
+)
+PAGED: tuple[type[BaseModel], ...] = (
+    Run,
+    Node,
+    Attempt,
+    LogLine,
+    Finding,
+    Workflow,
+    Pipeline,
+    Schedule,
+    Dataset,
+    Plugin,
+    Worker,
+    Budget,
+    Lineage,
+)
+PAGE_NAMES = {"LogLine": "LogPage"}

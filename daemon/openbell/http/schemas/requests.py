@@ -1,0 +1,108 @@
+"""Bodies that clients send. Unknown keys are refused; values become `openbell.model` at once."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from openbell.model.control import Submission
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h|d)?")
+_UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: object) -> object:
+    """Return the seconds that `90`, `45s`, `10m`, `1h` or `1d` writes."""
+    if not isinstance(value, str):
+        return value
+    match = _SPAN.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("write a number of seconds, or one with a unit: 45s, 10m, 1h, 1d")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """Base of every body: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class RunOptions(Body):
+    """How one run differs from its definition. `from` and `to` are session labels, both included."""
+
+    params: dict[str, Any] = Field(default_factory=dict, description="values for `${param}`")
+    session: date | None = Field(default=None, description="run this one session")
+    start: date | None = Field(default=None, alias="from", description="first session")
+    end: date | None = Field(default=None, alias="to", description="last session")
+    dry_run: bool = Field(default=False, description="do everything but the commit")
+    stop_after_s: Seconds | None = Field(
+        default=None, alias="for", description="end a live run after this long, such as `10m`"
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RunOptions:
+        if self.session and (self.start or self.end):
+            raise ValueError("give either `session` or `from` and `to`, not both")
+        if self.start and self.end and self.end < self.start:
+            raise ValueError(f"`to` ({self.end}) is before `from` ({self.start})")
+        return self
+
+    def submission(
+        self, pipeline: str, *, origin: str, idempotency_key: str | None, traceparent: str | None
+    ) -> Submission:
+        """Return what the engine is asked for."""
+        return Submission(
+            pipeline=pipeline,
+            params=self.params,
+            session=self.session,
+            start=self.start,
+            end=self.end,
+            stop_after_s=self.stop_after_s,
+            dry_run=self.dry_run,
+            origin=origin,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+        )
+
+
+class JobRequest(RunOptions):
+    """A request for one run of a job or a pipeline."""
+
+    job: Name | None = Field(default=None, description="the job's name")
+    pipeline: Name | None = Field(default=None, description="the pipeline's name")
+
+    @model_validator(mode="after")
+    def _one_name(self) -> JobRequest:
+        if (self.job is None) == (self.pipeline is None):
+            raise ValueError("give one of `job` and `pipeline`")
+        return self
+
+    @property
+    def target(self) -> str:
+        """The pipeline's name; a job is the pipeline of its name."""
+        return self.job or self.pipeline or ""
+
+
+class StopRequest(Body):
+    """How the daemon ends: `drain` lets work in hand end, `fast` interrupts it."""
+
+    how: Literal["drain", "fast"] = "drain"
+
+
+class WorkflowRequest(BaseModel):
+    """A pipeline's definition, as under `pipelines:` of the configuration, with its `name`.
+
+    What else it may hold is the configuration's to say: the daemon checks it there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: Name
+    nodes: dict[str, dict[str, Any]] = Field(description="nodes by name", min_length=1)

@@ -1,0 +1,476 @@
+"""A small engine over a small history, for tests of the API and the command line."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.streams.memory import MemoryObjectSendStream
+
+from openbell.model.control import (
+    BudgetStatus,
+    ConflictError,
+    DaemonStatus,
+    EventStream,
+    NotAcceptedError,
+    PipelineStatus,
+    Submission,
+    UnknownPipelineError,
+    UnknownRunError,
+    WorkerStatus,
+)
+from openbell.model.events import (
+    ConfigReloaded,
+    Event,
+    LogWritten,
+    NodeChanged,
+    RunFinished,
+    RunStarted,
+    StoredEvent,
+)
+from openbell.model.history import RunFilter
+from openbell.model.ids import IdSource
+from openbell.model.pipelines import (
+    Dataset,
+    Deployment,
+    Node,
+    Pipeline,
+    ProviderUse,
+    definition,
+)
+from openbell.model.runs import (
+    AttemptRecord,
+    Checkpoint,
+    LogLine,
+    NodeRecord,
+    NodeState,
+    QualityRecord,
+    RunRecord,
+    RunState,
+    StoredLogLine,
+    Totals,
+    WorkflowRecord,
+)
+from openbell.sdk.errors import Problem, SettingsError
+from openbell.sdk.values import to_us
+
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+PIPELINE = Pipeline(
+    name="lean_daily",
+    job="lean_daily",
+    mode="backfill",
+    schedule=("XNYS close + 30m",),
+    nodes=(
+        Node(name="fetch", op="ingest"),
+        Node(name="check", op="gate", needs={"fetch": ()}),
+        Node(name="publish", op="write", needs={"check": ("pass", "warn")}),
+        Node(name="hold", op="quarantine", needs={"check": ("fail", "quarantine")}),
+    ),
+)
+SECRET = "hunter2-very-secret"  # noqa: S105 - planted to be looked for
+DEPLOYMENT = Deployment(
+    source="/etc/openbell/openbell.yaml",
+    profile="dev",
+    digest="d" * 8,
+    providers={
+        "vendor": ProviderUse(
+            name="vendor",
+            type="synthetic",
+            settings={"api_key": SECRET, "url": f"https://me:{SECRET}@vendor.test/x"},
+        )
+    },
+    datasets={
+        "bars": Dataset(
+            name="bars",
+            provider="vendor",
+            schema="bars_ohlcv",
+            symbols=("AAPL",),
+            interval="1d",
+            calendar="XNYS",
+        )
+    },
+    pipelines={PIPELINE.name: PIPELINE},
+    secrets=(SECRET,),
+)
+
+
+class DoubleHistory:
+    """Keeps what `DoubleEngine` tells it, in memory."""
+
+    def __init__(self) -> None:
+        self.stored: list[StoredEvent] = []
+        self.run_records: dict[str, RunRecord] = {}
+        self.node_records: dict[tuple[str, str], NodeRecord] = {}
+        self.lines: list[tuple[str, StoredLogLine]] = []
+        self.keys: dict[str, str] = {}
+        self.definitions = {
+            PIPELINE.name: WorkflowRecord(
+                name=PIPELINE.name,
+                version=1,
+                fingerprint="f" * 8,
+                definition=definition(PIPELINE),
+                created_at=START,
+                active=True,
+            )
+        }
+
+    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
+        kept = []
+        for event in events:
+            body = {field.name: getattr(event, field.name) for field in fields(event)}
+            body.pop("at")
+            stored = StoredEvent(
+                id=len(self.stored) + 1,
+                at=event.at,
+                name=event.name,
+                run_id=getattr(event, "run_id", None),
+                pipeline=getattr(event, "pipeline", None),
+                body=msgspec.to_builtins(body),
+            )
+            self.stored.append(stored)
+            kept.append(stored)
+        return tuple(kept)
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        return self.run_records.get(run_id)
+
+    async def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
+        newest_first = sorted(self.run_records.values(), key=lambda run: run.run_id, reverse=True)
+        found = [
+            run
+            for run in newest_first
+            if wanted.pipeline in {None, run.pipeline}
+            and wanted.job_id in {None, run.job_id}
+            and (not wanted.states or run.state in wanted.states)
+            and (wanted.before is None or run.run_id < wanted.before)
+        ]
+        return found[: wanted.limit]
+
+    async def submission(self, idempotency_key: str) -> RunRecord | None:
+        run_id = self.keys.get(idempotency_key)
+        return self.run_records[run_id] if run_id else None
+
+    async def nodes(self, run_id: str) -> Sequence[NodeRecord]:
+        return [node for (of_run, _), node in self.node_records.items() if of_run == run_id]
+
+    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
+        return [
+            AttemptRecord(
+                attempt_id=f"att_{run_id}",
+                run_id=run_id,
+                node=node or "fetch",
+                number=1,
+                state="success",
+                started_at=START,
+            )
+        ]
+
+    async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
+        if self.run_records[run_id].state is not RunState.SUCCESS:
+            return None
+        return Checkpoint(run_id=run_id, node=node, next_chunk=3, cursor=None, totals={})
+
+    async def logs(
+        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+    ) -> Sequence[StoredLogLine]:
+        return [
+            line
+            for of_run, line in self.lines
+            if of_run == run_id and line.id > after_id and node in {None, line.node}
+        ][:limit]
+
+    async def quality(self, run_id: str) -> Sequence[QualityRecord]:
+        return [
+            QualityRecord(
+                id=1,
+                run_id=run_id,
+                node="check",
+                chunk=0,
+                rule="ohlc",
+                severity="quarantine",
+                message="high below low",
+                column="high",
+                row_count=2,
+                metric=2.0,
+                threshold=0.0,
+                examples=("AAPL 2024-01-02",),
+                at=START,
+            )
+        ]
+
+    async def events(
+        self, *, after_id: int = 0, limit: int = 1000, run_id: str | None = None
+    ) -> Sequence[StoredEvent]:
+        await anyio.lowlevel.checkpoint()
+        return [
+            event
+            for event in self.stored
+            if event.id > after_id and run_id in {None, event.run_id}
+        ][:limit]
+
+    async def last_event_id(self) -> int:
+        return len(self.stored)
+
+    async def workflow(self, name: str, version: int | None = None) -> WorkflowRecord | None:
+        found = self.definitions.get(name)
+        return found if found and version in {None, found.version} else None
+
+    async def workflows(self) -> Sequence[WorkflowRecord]:
+        return [self.definitions[name] for name in sorted(self.definitions)]
+
+    async def lineage(self, dataset: str, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        if dataset != "bars":
+            return ()
+        return [{"run_id": "run_1", "node": "publish", "rows": 3, "version": 7}][:limit]
+
+    async def metrics(self) -> Mapping[str, Any]:
+        return {"runs": {"success": 1}, "rows_written": 3, "batches": 1, "size_bytes": 4096}
+
+    async def prune(self, *, before: datetime, keep_runs: int) -> int:
+        return 0
+
+
+class DoubleEngine:
+    """Accepts runs and lets the test say what becomes of them."""
+
+    def __init__(self) -> None:
+        self.deployment = DEPLOYMENT
+        self.history = DoubleHistory()
+        self.state = "running"
+        self.paused: set[str] = set()
+        self.stops: list[bool] = []
+        self.submissions: list[Submission] = []
+        self.asked_by: list[str] = []
+        self._ids = IdSource(secrets.randbits)
+        self._now_us = to_us(START)
+        self._subscribers: list[MemoryObjectSendStream[StoredEvent | Event]] = []
+
+    def status(self) -> DaemonStatus:
+        return DaemonStatus(
+            state=self.state,
+            pid=1,
+            version="0.1.0",
+            started_at=START,
+            config_source=self.deployment.source,
+            config_digest=self.deployment.digest,
+            profile="dev",
+            state_dir="/var/lib/openbell",
+            active_runs=0,
+            queued_runs=0,
+            pipelines=1,
+            parked=0,
+            workers=1,
+        )
+
+    def pipelines(self) -> Sequence[PipelineStatus]:
+        return [self._pipeline(name) for name in sorted(self.history.definitions)]
+
+    def workers(self) -> Sequence[WorkerStatus]:
+        return [
+            WorkerStatus(pid=7, state="idle", started_at=START, task_count=2, memory_bytes=1 << 20)
+        ]
+
+    def budgets(self) -> Sequence[BudgetStatus]:
+        return [
+            BudgetStatus(
+                provider="vendor",
+                tokens=4.5,
+                burst=10,
+                requests_per_minute=40.0,
+                resting_until=None,
+                waiting=0,
+                request_count=12,
+                violation_count=0,
+            )
+        ]
+
+    async def submit(self, submission: Submission) -> RunRecord:
+        if self.state != "running":
+            raise NotAcceptedError(f"the daemon is {self.state}")
+        if submission.pipeline not in self.history.definitions:
+            raise UnknownPipelineError(submission.pipeline, list(self.history.definitions))
+        if "boom" in submission.params:
+            raise RuntimeError(f"a bug that mentions {SECRET}")
+        if "wrong" in submission.params:
+            raise SettingsError([Problem(message="is no number", key="params.wrong", hint="mend")])
+        key = submission.idempotency_key
+        if key and (earlier := await self.history.submission(key)):
+            return earlier
+        self.submissions.append(submission)
+        self._now_us += 1000
+        run = RunRecord(
+            run_id=self._ids.run(self._now_us),
+            job_id=self._ids.job(self._now_us),
+            pipeline=submission.pipeline,
+            workflow_version=1,
+            mode="backfill",
+            state=RunState.QUEUED,
+            params=dict(submission.params),
+            submitted_at=START,
+            session=submission.session.isoformat() if submission.session else None,
+            origin=submission.origin,
+            dry_run=submission.dry_run,
+        )
+        self.history.run_records[run.run_id] = run
+        for node in PIPELINE.nodes:
+            self.history.node_records[run.run_id, node.name] = NodeRecord(
+                run_id=run.run_id, node=node.name, op=node.op, state=NodeState.PENDING
+            )
+        if key:
+            self.history.keys[key] = run.run_id
+        return run
+
+    async def start(self, run_id: str) -> None:
+        self._change(run_id, state=RunState.RUNNING, started_at=START)
+        await self.emit(RunStarted(at=START, run_id=run_id, pipeline=PIPELINE.name))
+
+    async def finish(self, run_id: str, state: RunState = RunState.SUCCESS) -> None:
+        totals = {
+            "fetch": Totals(rows_in=10, rows_out=10),
+            "check": Totals(rows_in=10, rows_out=8, verdict="quarantine"),
+            "publish": Totals(rows_in=8, rows_written=7, rows_unchanged=1),
+            "hold": Totals(rows_in=2, rows_quarantined=2),
+        }
+        for name, total in totals.items():
+            node = self.history.node_records[run_id, name]
+            self.history.node_records[run_id, name] = replace(
+                node, state=NodeState.SUCCESS, attempts=1, totals=total
+            )
+        self._change(run_id, state=state, started_at=START, finished_at=START.replace(minute=1))
+        finished = RunFinished(
+            at=START,
+            run_id=run_id,
+            pipeline=PIPELINE.name,
+            job=PIPELINE.name,
+            state=state,
+            duration_s=60.0,
+        )
+        await self.emit(finished)
+
+    async def log(self, run_id: str, *texts: str) -> None:
+        lines = [LogLine(at=START, stream="stdout", level="info", text=text) for text in texts]
+        for line in lines:
+            number = len(self.history.lines) + 1
+            stored = StoredLogLine(id=number, node="fetch", attempt=1, line=line)
+            self.history.lines.append((run_id, stored))
+        written = LogWritten(
+            at=START, run_id=run_id, pipeline=PIPELINE.name, node="fetch", attempt=1, lines=lines
+        )
+        await self.emit(written)
+
+    async def change_node(self, run_id: str) -> None:
+        changed = NodeChanged(
+            at=START, run_id=run_id, pipeline=PIPELINE.name, node="fetch", state=NodeState.RUNNING
+        )
+        await self.emit(changed)
+
+    async def emit(self, event: Event) -> None:
+        seen: StoredEvent | Event = event
+        if event.durable:
+            (seen,) = await self.history.record(event)
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber.send_nowait(seen)
+            except anyio.WouldBlock:
+                subscriber.close()
+                self._subscribers.remove(subscriber)
+
+    async def cancel(self, run_or_job_id: str, *, by: str) -> RunRecord:
+        self.asked_by.append(by)
+        run = self._find(run_or_job_id)
+        if run.state.is_final:
+            raise ConflictError(f"run {run.run_id} has ended already: {run.state}")
+        return self._change(run.run_id, cancel_requested=True)
+
+    async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
+        run = self._find(run_or_job_id)
+        if not run.state.is_final:
+            raise ConflictError(f"run {run.run_id} is {run.state}; only an ended run can be retried")
+        again = await self.submit(Submission(pipeline=run.pipeline, origin=by))
+        return self._change(again.run_id, retry_of=run.run_id)
+
+    async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:
+        for name, node in document["nodes"].items():
+            if "op" not in node:
+                problem = Problem(message="the key `op` is missing", key=f"nodes.{name}.op")
+                raise SettingsError([problem])
+        pipeline = Pipeline(
+            name=document["name"],
+            nodes=tuple(Node(name=name, op=node["op"]) for name, node in document["nodes"].items()),
+        )
+        record = WorkflowRecord(
+            name=pipeline.name,
+            version=1,
+            fingerprint="f" * 8,
+            definition=definition(pipeline),
+            created_at=START,
+            active=True,
+        )
+        self.history.definitions[pipeline.name] = record
+        return record
+
+    async def pause(self, pipeline: str) -> PipelineStatus:
+        self._known(pipeline)
+        self.paused.add(pipeline)
+        return self._pipeline(pipeline)
+
+    async def resume(self, pipeline: str) -> PipelineStatus:
+        self._known(pipeline)
+        self.paused.discard(pipeline)
+        return self._pipeline(pipeline)
+
+    async def reload(self) -> ConfigReloaded:
+        return ConfigReloaded(at=START, digest="e" * 8, changed=(PIPELINE.name,))
+
+    def request_stop(self, *, fast: bool) -> None:
+        self.stops.append(fast)
+        self.state = "stopping" if fast else "draining"
+
+    @contextmanager
+    def subscribe(self, *, capacity: int = 1000) -> Iterator[EventStream]:
+        sender, receiver = anyio.create_memory_object_stream[StoredEvent | Event](capacity)
+        self._subscribers.append(sender)
+        try:
+            with receiver:
+                yield receiver
+        finally:
+            sender.close()
+            if sender in self._subscribers:
+                self._subscribers.remove(sender)
+
+    @property
+    def subscriber_count(self) -> int:
+        return len(self._subscribers)
+
+    def _find(self, run_or_job_id: str) -> RunRecord:
+        for run in self.history.run_records.values():
+            if run_or_job_id in {run.run_id, run.job_id}:
+                return run
+        raise UnknownRunError(run_or_job_id)
+
+    def _change(self, run_id: str, **changes: Any) -> RunRecord:
+        self.history.run_records[run_id] = replace(self.history.run_records[run_id], **changes)
+        return self.history.run_records[run_id]
+
+    def _known(self, name: str) -> None:
+        if name not in self.history.definitions:
+            raise UnknownPipelineError(name, list(self.history.definitions))
+
+    def _pipeline(self, name: str) -> PipelineStatus:
+        return PipelineStatus(
+            name=name,
+            state="paused" if name in self.paused else "active",
+            mode="backfill",
+            job=name,
+            version=1,
+            node_count=4,
+            active_runs=0,
+            queued_runs=0,
+            schedule=PIPELINE.schedule,
+        )
