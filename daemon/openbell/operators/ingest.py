@@ -69,6 +69,8 @@ class IngestOperator:
         pages = self._provider.fetch(request)
         while not self._context.is_stopping():
             self._context.pace(self._dataset.provider)
+            if self._context.is_stopping():
+                return
             try:
                 page = next(pages, None)
             except RetryableError as error:

@@ -88,11 +88,12 @@ class Mailbox:
         with self._receive:
             task_status.started()
             try:
-                async for current in self._receive:
-                    answer = await handler.handle(current.message)
-                    if current.reply is not None:
-                        current.reply.value = answer
-                        current.reply.done.set()
+                async for envelope in self._receive:
+                    current = envelope
+                    answer = await handler.handle(envelope.message)
+                    if envelope.reply is not None:
+                        envelope.reply.value = answer
+                        envelope.reply.done.set()
                     current = None
             finally:
                 self._fail_waiting(current)

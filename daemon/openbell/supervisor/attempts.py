@@ -1,0 +1,316 @@
+"""One attempt of a chain: started, listened to, and put on record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import anyio
+
+from openbell.execution.pool import StopSignal
+from openbell.execution.process import WorkerLostError
+from openbell.execution.protocol import (
+    Ask,
+    ChainTask,
+    ChunkDone,
+    Done,
+    Failed,
+    Found,
+    FromWorker,
+    Logged,
+    Progressed,
+)
+from openbell.model.events import (
+    AttemptFinished,
+    AttemptStarted,
+    BatchCommitted,
+    Event,
+    LogWritten,
+    NodeProgressed,
+    ProviderRequested,
+    QualityChecked,
+)
+from openbell.model.pipelines import RetryPolicy, retry_delay_s
+from openbell.model.runs import Checkpoint, Totals
+from openbell.sdk.values import from_us, to_us
+from openbell.supervisor.deadline import deadline
+from openbell.supervisor.services import Services
+
+_REFUSALS = frozenset({"rate_limited", "quota_exhausted"})
+_MAX_REFUSALS = 20
+
+
+def added(before: Totals | None, now: Totals) -> Totals:
+    """Return a node's numbers over all attempts: those before this attempt and its own."""
+    if before is None:
+        return now
+    return Totals(
+        rows_in=before.rows_in + now.rows_in,
+        rows_out=before.rows_out + now.rows_out,
+        rows_written=before.rows_written + now.rows_written,
+        rows_unchanged=before.rows_unchanged + now.rows_unchanged,
+        rows_quarantined=before.rows_quarantined + now.rows_quarantined,
+        size_bytes=before.size_bytes + now.size_bytes,
+        verdict=_worse(before.verdict, now.verdict),
+    )
+
+
+def _worse(one: str | None, other: str | None) -> str | None:
+    order = [None, "pass", "warn", "quarantine", "fail"]
+    return max(one, other, key=order.index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """How an attempt ended. `failed` is None for success; `totals` are over all attempts."""
+
+    done: Done | None
+    failed: Failed | None
+    totals: Mapping[str, Totals]
+    made_progress: bool
+
+
+class Attempt:
+    """Listens to one attempt's worker, answers it, and records what it reports."""
+
+    def __init__(
+        self,
+        services: Services,
+        task: ChainTask,
+        *,
+        job: str,
+        policy: RetryPolicy,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._services = services
+        self._task = task
+        self._job = job
+        self._policy = policy
+        self._before: Mapping[str, Totals] = checkpoint.totals if checkpoint else {}
+        self._source = task.nodes[0].name
+        self._made_progress = False
+
+    async def run(self, stop: StopSignal, timeout_s: float | None) -> AttemptResult:
+        """Run the attempt to its end; it is on record when this returns.
+
+        Cancelled: the worker is ended, and the attempt is recorded as interrupted.
+        """
+        clock = self._services.clock
+        began_s = clock.monotonic()
+        await self._record(
+            AttemptStarted(
+                at=clock.now(),
+                attempt_id=self._task.attempt_id,
+                run_id=self._task.run_id,
+                pipeline=self._task.pipeline,
+                node=self._source,
+                number=self._task.attempt,
+            )
+        )
+        try:
+            answer, pid = await self._submit(stop, timeout_s)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._record(self._finished("interrupted", began_s))
+            raise
+        if isinstance(answer, Failed):
+            await self._record(self._finished("failed", began_s, failed=answer, pid=pid))
+            if answer.kind in _REFUSALS:
+                self._services.broker.refused(self._task.dataset.provider, answer.retry_after_s)
+            return self._result(None, answer)
+        state = "interrupted" if answer.is_interrupted else "success"
+        await self._record(self._finished(state, began_s, done=answer, pid=pid))
+        return self._result(answer, None)
+
+    async def _submit(
+        self, stop: StopSignal, timeout_s: float | None
+    ) -> tuple[Done | Failed, int | None]:
+        answers: list[tuple[Done | Failed, int | None]] = []
+        async with deadline(self._services.clock, timeout_s):
+            try:
+                answers.append(await self._services.executor.submit(self._task, self, stop))
+            except WorkerLostError as lost:
+                answers.append((self._lost(lost), lost.pid))
+        if answers:
+            return answers[0]
+        return self._failure("timeout", f"took longer than {timeout_s:g} s"), None
+
+    def _lost(self, lost: WorkerLostError) -> Failed:
+        return self._failure("worker_lost", str(lost), traceback=lost.tail)
+
+    def _failure(self, kind: str, message: str, *, traceback: str = "") -> Failed:
+        return Failed(
+            node=self._source, kind=kind, message=message, traceback=traceback, is_retryable=True
+        )
+
+    def _result(self, done: Done | None, failed: Failed | None) -> AttemptResult:
+        ended = done or failed
+        assert ended is not None
+        totals = {
+            name: added(self._before.get(name), end.totals) for name, end in ended.ends.items()
+        }
+        return AttemptResult(
+            done=done, failed=failed, totals=totals, made_progress=self._made_progress
+        )
+
+    def _finished(
+        self,
+        state: str,
+        began_s: float,
+        *,
+        done: Done | None = None,
+        failed: Failed | None = None,
+        pid: int | None = None,
+    ) -> Event:
+        clock = self._services.clock
+        event = AttemptFinished(
+            at=clock.now(),
+            attempt_id=self._task.attempt_id,
+            run_id=self._task.run_id,
+            pipeline=self._task.pipeline,
+            node=self._source,
+            number=self._task.attempt,
+            state=state,
+            duration_s=clock.monotonic() - began_s,
+            worker_pid=pid,
+        )
+        ended = done or failed
+        if ended is not None:
+            event = replace(event, cpu_s=ended.cpu_s, peak_memory_bytes=ended.peak_memory_bytes)
+        if failed is not None:
+            event = replace(
+                event,
+                node=failed.node,
+                error_kind=failed.kind,
+                error=failed.message,
+                traceback=failed.traceback,
+            )
+        return event
+
+    async def _record(self, *events: Event) -> None:
+        await self._services.journal.record(*events)
+
+    async def hear(self, message: FromWorker) -> None:
+        """Put what the worker reports on record."""
+        task, now = self._task, self._services.clock.now()
+        match message:
+            case ChunkDone():
+                self._made_progress = True
+                await self._record(self._committed(message, now))
+            case Progressed():
+                await self._record(*self._progressed(message, now))
+            case Found():
+                await self._record(
+                    QualityChecked(
+                        at=now,
+                        run_id=task.run_id,
+                        pipeline=task.pipeline,
+                        node=message.node,
+                        chunk=message.chunk,
+                        verdict=message.verdict,
+                        findings=message.findings,
+                    )
+                )
+            case Logged():
+                await self._record(
+                    LogWritten(
+                        at=now,
+                        run_id=task.run_id,
+                        pipeline=task.pipeline,
+                        node=message.node,
+                        attempt=task.attempt,
+                        lines=message.lines,
+                    )
+                )
+            case _:
+                raise AssertionError(f"not a report: {message}")
+
+    def _committed(self, message: ChunkDone, now: datetime) -> Event:
+        return BatchCommitted(
+            at=now,
+            run_id=self._task.run_id,
+            pipeline=self._task.pipeline,
+            node=self._source,
+            next_chunk=message.next_chunk,
+            cursor=message.cursor,
+            totals={
+                name: added(self._before.get(name), totals)
+                for name, totals in message.totals.items()
+            },
+            receipts=message.receipts,
+            job=self._job,
+            provider=self._task.dataset.provider,
+            write_duration_s=message.write_duration_s,
+        )
+
+    def _progressed(self, message: Progressed, now: datetime) -> tuple[Event, ...]:
+        before = self._before.get(message.node)
+        progressed = NodeProgressed(
+            at=now,
+            run_id=self._task.run_id,
+            pipeline=self._task.pipeline,
+            node=message.node,
+            rows=message.rows + (before.rows_out if before else 0),
+            batches=message.batches + self._task.first_chunk,
+            total_rows=message.total_rows,
+        )
+        if not message.request_count:
+            return (progressed,)
+        requested = ProviderRequested(
+            at=now,
+            provider=self._task.dataset.provider,
+            status="ok",
+            request_count=message.request_count,
+        )
+        return progressed, requested
+
+    async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
+        """Let the worker wait for a budget, an instant or a retry, or until it is to stop."""
+        granted = not stop.is_asked()
+        if granted:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._give_up, stop, group.cancel_scope)
+                granted = await self._wait(question)
+                group.cancel_scope.cancel()
+        granted = granted and not stop.is_asked()
+        return granted, to_us(self._services.clock.now())
+
+    async def _give_up(self, stop: StopSignal, scope: anyio.CancelScope) -> None:
+        await stop.wait()
+        scope.cancel()
+
+    async def _wait(self, question: Ask) -> bool:
+        clock, broker = self._services.clock, self._services.broker
+        match question.what:
+            case "pace":
+                await broker.acquire(question.provider, question.request_count)
+                return True
+            case "wait":
+                await clock.sleep_until(from_us(question.instant_us))
+                return True
+            case _:
+                delay_s = self._retry_delay_s(question)
+                await self._record(
+                    ProviderRequested(
+                        at=clock.now(), provider=question.provider, status=question.error_kind
+                    )
+                )
+                if delay_s is None:
+                    return False
+                await clock.sleep(delay_s)
+                return True
+
+    def _retry_delay_s(self, question: Ask) -> float | None:
+        """Return how long a failed request waits, None when its policy is used up.
+
+        A refusal (429, quota) is the vendor asking for patience: it waits as the vendor says.
+        """
+        if question.error_kind in _REFUSALS:
+            rest_s = self._services.broker.refused(question.provider, question.retry_after_s)
+            return rest_s if question.failures < _MAX_REFUSALS else None
+        if question.failures >= self._policy.max_attempts:
+            return None
+        if question.retry_after_s is not None:
+            return question.retry_after_s
+        return retry_delay_s(self._policy, question.failures, jitter=self._services.jitter())

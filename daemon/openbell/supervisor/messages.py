@@ -1,0 +1,64 @@
+"""What pipeline actors are told and asked. Frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openbell.model.pipelines import Pipeline
+from openbell.model.runs import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """A run was accepted and is durable."""
+
+    run: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Somebody asked this run to end."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """A live run's time is over: end well after the chunk in hand."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run's task returned."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Start no more runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Start runs again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redefine:
+    """The definition changed; runs in hand keep theirs."""
+
+    pipeline: Pipeline
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Start nothing more; interrupt what runs after its chunk in hand, to go on later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """The pipeline left the configuration: end when nothing is left to run."""

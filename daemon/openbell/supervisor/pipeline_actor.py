@@ -1,0 +1,222 @@
+"""The actor of one pipeline: queues its runs, starts them in turn, and answers for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import assert_never, cast
+
+import anyio
+from anyio.abc import TaskGroup
+
+from openbell.execution.chains import GraphError
+from openbell.execution.pool import StopSignal
+from openbell.model.control import PipelineStatus
+from openbell.model.history import RunFilter
+from openbell.model.pipelines import Pipeline, from_definition
+from openbell.model.runs import RunRecord, RunState
+from openbell.supervisor.driver import Interrupted, RunDriver
+from openbell.supervisor.mailbox import Mailbox
+from openbell.supervisor.messages import (
+    CancelRun,
+    Drain,
+    Enqueue,
+    FinishRun,
+    Pause,
+    Redefine,
+    Resume,
+    Retire,
+    RunEnded,
+)
+from openbell.supervisor.services import Services
+
+_OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
+_PAGE = 500
+
+Message = Enqueue | CancelRun | FinishRun | RunEnded | Pause | Resume | Redefine | Drain | Retire
+
+
+@dataclass(slots=True)
+class _Active:
+    """A run under way."""
+
+    run: RunRecord
+    stop: StopSignal = field(default_factory=StopSignal)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    is_cancelled: bool = False
+
+
+class PipelineActor:
+    """One pipeline at work. All its state lives here and in history, and nowhere else."""
+
+    def __init__(
+        self, services: Services, pipeline: Pipeline, version: int, *, is_paused: bool = False
+    ) -> None:
+        self._services = services
+        self._pipeline = pipeline
+        self._version = version
+        self._is_paused = is_paused
+        self._is_draining = False
+        self._is_retired = False
+        self._queue: deque[RunRecord] = deque()
+        self._active: dict[str, _Active] = {}
+        self._tasks: TaskGroup | None = None
+        self.mailbox = Mailbox(services.mailbox_capacity)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether new runs wait."""
+        return self._is_paused
+
+    async def run(self) -> None:
+        """Go on with what history says is open, then serve the mailbox until it is closed."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            await self._recover()
+            await self.mailbox.serve(self)
+            tasks.cancel_scope.cancel()
+
+    def status(self) -> PipelineStatus:
+        """Return the pipeline as it stands."""
+        return PipelineStatus(
+            name=self._pipeline.name,
+            state="retired" if self._is_retired else "paused" if self._is_paused else "active",
+            mode=self._pipeline.mode,
+            job=self._pipeline.job,
+            version=self._version,
+            node_count=len(self._pipeline.nodes),
+            active_runs=len(self._active),
+            queued_runs=len(self._queue),
+            schedule=self._pipeline.schedule,
+        )
+
+    async def handle(self, message: object) -> object:
+        """Take in one message."""
+        if isinstance(message, RunMessage):
+            await self._handle_run(message)
+        else:
+            self._handle_control(cast("ControlMessage", message))
+        self._start_next()
+        is_over = (self._is_draining or self._is_retired) and not self._active
+        if is_over and (self._is_draining or not self._queue):
+            self.mailbox.close()
+        return self.status()
+
+    async def _handle_run(self, message: RunMessage) -> None:
+        match message:
+            case Enqueue(run=run):
+                self._enqueue(run)
+            case CancelRun(run_id=run_id):
+                await self._cancel(run_id)
+            case FinishRun(run_id=run_id):
+                if run_id in self._active:
+                    self._active[run_id].stop.ask(is_interrupt=False)
+            case RunEnded(run_id=run_id):
+                self._active.pop(run_id, None)
+            case _:
+                assert_never(message)
+
+    def _handle_control(self, message: ControlMessage) -> None:
+        match message:
+            case Pause():
+                self._is_paused = True
+            case Resume():
+                self._is_paused = False
+            case Redefine(pipeline=pipeline, version=version):
+                self._pipeline, self._version = pipeline, version
+                self._is_retired = False
+            case Drain():
+                self._is_draining = True
+                for active in self._active.values():
+                    active.stop.ask(is_interrupt=True)
+            case Retire():
+                self._is_retired = True
+            case _:
+                assert_never(message)
+
+    async def _recover(self) -> None:
+        """Take up every open run that history knows, oldest first."""
+        found: list[RunRecord] = []
+        before: str | None = None
+        while True:
+            page = await self._services.history.runs(
+                RunFilter(
+                    pipeline=self._pipeline.name, states=_OPEN_STATES, before=before, limit=_PAGE
+                )
+            )
+            found.extend(page)
+            if len(page) < _PAGE:
+                break
+            before = page[-1].run_id
+        for run in reversed(found):
+            if run.cancel_requested:
+                await self._driver(run, self._pipeline, StopSignal()).cancelled()
+            else:
+                self._enqueue(run)
+        self._start_next()
+
+    def _enqueue(self, run: RunRecord) -> None:
+        is_known = run.run_id in self._active or any(q.run_id == run.run_id for q in self._queue)
+        if not is_known:
+            self._queue.append(run)
+
+    def _start_next(self) -> None:
+        assert self._tasks is not None
+        if self._is_paused or self._is_draining:
+            return
+        while self._queue and len(self._active) < self._pipeline.max_active_runs:
+            run = self._queue.popleft()
+            active = _Active(run)
+            self._active[run.run_id] = active
+            self._tasks.start_soon(self._drive, active, name=f"run {run.run_id}")
+
+    async def _cancel(self, run_id: str) -> None:
+        if run_id in self._active:
+            self._active[run_id].is_cancelled = True
+            self._active[run_id].scope.cancel()
+            return
+        for run in list(self._queue):
+            if run.run_id == run_id:
+                self._queue.remove(run)
+                await self._driver(run, self._pipeline, StopSignal()).cancelled()
+
+    def _driver(self, run: RunRecord, pipeline: Pipeline, stop: StopSignal) -> RunDriver:
+        return RunDriver(self._services, pipeline, run, stop)
+
+    async def _definition(self, run: RunRecord) -> Pipeline:
+        """Return the definition that a run was accepted under; it keeps that for its life."""
+        if run.workflow_version == self._version:
+            return self._pipeline
+        stored = await self._services.history.workflow(run.pipeline, run.workflow_version)
+        return self._pipeline if stored is None else from_definition(stored.definition)
+
+    async def _drive(self, active: _Active) -> None:
+        run = active.run
+        driver = self._driver(run, await self._definition(run), active.stop)
+        with active.scope:
+            try:
+                async with anyio.create_task_group() as around:
+                    if run.mode == "live" and run.params.get("for_s"):
+                        around.start_soon(self._time_limit, active, float(run.params["for_s"]))
+                    await self._until_ended(driver)
+                    around.cancel_scope.cancel()
+            except* GraphError as errors:
+                await driver.finish(RunState.FAILED, error=str(errors.exceptions[0]))
+        if active.is_cancelled:
+            with anyio.CancelScope(shield=True):
+                await driver.cancelled()
+        await self.mailbox.tell(RunEnded(run.run_id))
+
+    async def _until_ended(self, driver: RunDriver) -> None:
+        try:
+            await driver.drive()
+        except Interrupted:
+            return
+
+    async def _time_limit(self, active: _Active, seconds: float) -> None:
+        """End a live run once its time since the start is over, also across restarts."""
+        clock = self._services.clock
+        stored = await self._services.history.run(active.run.run_id)
+        began = stored.started_at if stored and stored.started_at else clock.now()
+        await clock.sleep(seconds - (clock.now() - began).total_seconds())
+        active.stop.ask(is_interrupt=False)

@@ -1,0 +1,76 @@
+"""What every actor may use, made once by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+from openbell.execution.pool import Executor
+from openbell.model.history import History
+from openbell.model.ids import IdSource
+from openbell.model.pipelines import Deployment
+from openbell.pacing.broker import PacingBroker
+from openbell.sdk.clock import Clock
+from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
+from openbell.sdk.values import SessionTable
+from openbell.supervisor.journal import Journal
+
+
+class Specs(Protocol):
+    """The registered plugins, by kind and name."""
+
+    @property
+    def providers(self) -> Mapping[str, ProviderSpec]:
+        """Provider types."""
+        ...
+
+    @property
+    def rules(self) -> Mapping[str, RuleSpec]:
+        """Rules."""
+        ...
+
+    @property
+    def backends(self) -> Mapping[str, BackendSpec]:
+        """Backend types."""
+        ...
+
+    @property
+    def operators(self) -> Mapping[str, OperatorSpec]:
+        """Operators."""
+        ...
+
+
+class Sessions(Protocol):
+    """Knows every calendar's sessions."""
+
+    async def between(self, calendar: str, first: date, last: date) -> SessionTable:
+        """Return the sessions with labels from `first` to `last`, both included.
+
+        Labels before the calendar's first or after its last session have none. Raises FatalError
+        for a calendar that cannot be built.
+        """
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The stages that supervisor and actors work with. `deployment` is replaced by a reload."""
+
+    clock: Clock
+    history: History
+    journal: Journal
+    executor: Executor
+    broker: PacingBroker
+    sessions: Sessions
+    specs: Specs
+    ids: IdSource
+    state_dir: Path
+    deployment: Deployment
+    jitter: Callable[[], float]
+    random_bits: Callable[[int], int]
+    new_traceparent: Callable[[str], str]
+    mailbox_capacity: int = 1000
+    accepted: set[str] = field(default_factory=set)
