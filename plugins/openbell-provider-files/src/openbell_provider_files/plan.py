@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from openbell.sdk.errors import NotFoundError, Problem, SettingsError
 from openbell.sdk.providers import FetchRequest
 from openbell.sdk.values import to_us
-from openbell_provider_files.opening import FileTask
+from openbell_provider_files.opening import FileTask, reading
 from openbell_provider_files.settings import FilesSettings
 from openbell_provider_files.template import PathTemplate, check_symbol
 from openbell_provider_files.texts import DAY_US
@@ -31,6 +31,10 @@ class Plan:
     tasks: tuple[FileTask, ...]
     missing: tuple[str, ...]
 
+    def joined(self, other: Plan) -> Plan:
+        """Return this plan followed by `other`."""
+        return Plan(self.tasks + other.tasks, self.missing + other.missing)
+
 
 def make_plan(settings: FilesSettings, request: FetchRequest) -> Plan:
     """Return the files that answer `request`: symbol by symbol, each in order of days.
@@ -40,24 +44,43 @@ def make_plan(settings: FilesSettings, request: FetchRequest) -> Plan:
     """
     template = PathTemplate(settings.path)
     root = Path(settings.root)
-    if not root.is_dir():
-        raise NotFoundError(f"{root}: no such directory; correct `root:`")
+    with reading(str(root)):
+        if not root.is_dir():
+            raise NotFoundError(f"{root}: no such directory; correct `root:`")
+        days: dict[date | None, bool] = {None: True}
+        if template.has_date:
+            days = _days(settings, request)
+        plan = Plan((), ())
+        for symbol in _symbols(settings, request, template):
+            plan = plan.joined(_files_of(symbol, root, template, (settings, days)))
+    _settle(settings, plan)
+    return plan
+
+
+def _files_of(
+    symbol: str | None,
+    root: Path,
+    template: PathTemplate,
+    rest: tuple[FilesSettings, Mapping[date | None, bool]],
+) -> Plan:
+    """Return the files of one symbol; several days may share one, such as a file a month."""
+    settings, days = rest
+    name = _file_name(settings, symbol) if symbol is not None else ""
+    wanted: dict[str, tuple[date | None, bool]] = {}
+    for day, is_expected in days.items():
+        relative = template.render(name, day)
+        first, already = wanted.get(relative, (day, False))
+        wanted[relative] = (first, already or is_expected)
     tasks: list[FileTask] = []
     missing: list[str] = []
-    days = _days(settings, request) if template.has_date else {None: True}
-    for symbol in _symbols(settings, request, template):
-        name = _file_name(settings, symbol) if symbol is not None else ""
-        for day, is_expected in days.items():
-            relatives = list(_matches(root, template, name, day))
-            for relative in relatives:
-                path = root / relative
-                tasks.append(
-                    FileTask(path=path, relative=relative, symbol=symbol, file_symbol=name, day=day)
-                )
-            if not relatives and is_expected:
-                whose = f" (symbol {symbol})" if symbol is not None else ""
-                missing.append(f"{root / template.render(name, day)}{whose}")
-    _settle(settings, tasks, missing)
+    for relative, (day, is_expected) in wanted.items():
+        found = list(_matches(root, template, relative))
+        for one in found:
+            task = FileTask(path=root / one, relative=one, symbol=symbol, file_symbol=name, day=day)
+            tasks.append(task)
+        if is_expected and not found:
+            whose = f" (symbol {symbol})" if symbol is not None else ""
+            missing.append(f"{root / relative}{whose}")
     return Plan(tuple(tasks), tuple(missing))
 
 
@@ -105,8 +128,7 @@ def _days(settings: FilesSettings, request: FetchRequest) -> dict[date | None, b
     return {_EPOCH_DAY + timedelta(days=day): day in labels for day in days}
 
 
-def _matches(root: Path, template: PathTemplate, name: str, day: date | None) -> Iterator[str]:
-    relative = template.render(name, day)
+def _matches(root: Path, template: PathTemplate, relative: str) -> Iterator[str]:
     if template.has_wildcard:
         found = (path for path in root.glob(relative) if path.is_file())
         yield from sorted(path.relative_to(root).as_posix() for path in found)
@@ -114,15 +136,13 @@ def _matches(root: Path, template: PathTemplate, name: str, day: date | None) ->
         yield relative
 
 
-def _settle(settings: FilesSettings, tasks: list[FileTask], missing: list[str]) -> None:
-    if not missing:
+def _settle(settings: FilesSettings, plan: Plan) -> None:
+    missing = plan.missing
+    if not missing or settings.when_missing == "no_data":
         return
-    listed = ", ".join(missing[:_LISTED]) + (
-        f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-    )
-    if settings.when_missing == "no_data":
-        return
-    if settings.when_missing == "error" or not tasks:
+    more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+    listed = ", ".join(missing[:_LISTED]) + more
+    if settings.when_missing == "error" or not plan.tasks:
         hint = "" if settings.when_missing == "skip" else "; on_missing: skip reads the others"
         raise NotFoundError(
             f"no such file: {listed}. Correct `root:`, `path:` or the symbols{hint}"

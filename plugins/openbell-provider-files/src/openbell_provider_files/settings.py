@@ -190,7 +190,8 @@ def _check_times(settings: FilesSettings) -> None:
         raise ValueError("columns: map either ts, or date and time, not both")
     if not mapped & {"ts", "date", "time"}:
         raise ValueError("columns: no time is mapped; say where ts (or date and time) is")
-    if "time" in mapped and "date" not in mapped and not settings.dated:
+    names_a_day = PathTemplate(settings.path).names_a_day
+    if "time" in mapped and "date" not in mapped and not names_a_day:
         raise ValueError(
             "columns: time alone needs the day: put {date:%Y%m%d} into path, or map date"
         )

@@ -33,6 +33,12 @@ class PathTemplate:
         names = {part.name for part in self._parts}
         self.has_symbol = "symbol" in names
         self.has_date = "date" in names
+        letters = {
+            letter for part in self._parts if part.name == "date" for letter in part.text.split("%")
+        }
+        firsts = {letter[:1] for letter in letters if letter}
+        has_day = "j" in firsts or ("d" in firsts and bool(firsts & set("mbB")))
+        self.names_a_day = has_day and bool(firsts & set("Yy"))
         literals = [part.text for part in self._parts if not part.name]
         self.has_wildcard = any(char in literal for literal in literals for char in "*?")
         _check_relative("".join("x" if part.name else part.text for part in self._parts))
@@ -103,7 +109,7 @@ def _check_relative(text: str) -> None:
 def check_symbol(name: str) -> str:
     """Return `name` when it can stand in a file name; raises ValueError saying why not."""
     bad = [char for char in name if char in "/\\" or ord(char) < 32 or ord(char) == 127]
-    if not name or name in {".", ".."} or bad:
+    if not name or name in {".", ".."} or bad or len(name.encode(errors="replace")) > 200:
         raise ValueError(
             f"{name!r} cannot be part of a file name; map it to one under `symbol_names:`"
         )
