@@ -11,6 +11,9 @@ import pytest
 
 if TYPE_CHECKING:
     from openbell.testing.clock import ManualClock
+    from openbell.testing.fake_backend import FakeBackend
+
+pytest.register_assert_rewrite("openbell.testing.conformance")
 
 
 @pytest.fixture
@@ -19,3 +22,11 @@ def manual_clock() -> ManualClock:
     from openbell.testing.clock import ManualClock  # noqa: PLC0415 - keeps every pytest start light
 
     return ManualClock()
+
+
+@pytest.fixture
+def fake_backend() -> FakeBackend:
+    """Return an empty backend in memory."""
+    from openbell.testing.fake_backend import FakeBackend  # noqa: PLC0415 - the same
+
+    return FakeBackend()
