@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from openbell.sdk.errors import FatalError, RetryableError
+from openbell.sdk.errors import FatalError, OpenbellError, RetryableError
 
 
 def newest_backup(path: Path) -> Path | None:
@@ -60,3 +60,13 @@ class HistoryWriteError(RetryableError):
         super().__init__(f"history database {path} cannot be written: {reason}", retry_after_s=5.0)
         self.path = path
         self.reason = reason
+
+
+class HistoryClosedError(OpenbellError):
+    """History was closed; what waited may or may not have been recorded, never half."""
+
+    kind: ClassVar[str] = "history_closed"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"history database {path} is closed")
+        self.path = path

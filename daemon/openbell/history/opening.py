@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from openbell.history.backup import check_pages
 from openbell.history.errors import HistoryBusyError, HistoryDamagedError, HistoryRefusedError
 from openbell.history.queries import Statements, load_queries
 from openbell.history.schema import Migration, migrate
@@ -54,7 +55,7 @@ def open_writer(
         try:
             _check_owner(db, path)
             if was_unclean and _size_bytes(path) <= CHECKED_BYTES:
-                _check_pages(db, path)
+                check_pages(db, path)
             _settle(db)
             migrate(db, path, migrations)
         except BaseException:
@@ -94,12 +95,6 @@ def _check_owner(db: sqlite3.Connection, path: Path) -> None:
         raise HistoryRefusedError(path, reason)
 
 
-def _check_pages(db: sqlite3.Connection, path: Path) -> None:
-    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise HistoryDamagedError(path, verdict)
-
-
 def _settle(db: sqlite3.Connection) -> None:
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if application_id == 0:
@@ -110,6 +105,8 @@ def _settle(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA journal_size_limit = 67108864")
     db.execute("PRAGMA temp_store = MEMORY")
+    db.execute("BEGIN IMMEDIATE")  # a lock that somebody keeps shows now, not at the first record
+    db.execute("ROLLBACK")
 
 
 @contextmanager

@@ -311,16 +311,18 @@ SELECT
 -- Bytes of the database's pages.
 SELECT c.page_count * s.page_size FROM pragma_page_count() AS c, pragma_page_size() AS s;
 
--- name: runs_to_prune
--- Finished runs that ended before an instant or are not among the newest ones, oldest first.
-SELECT run_id FROM pipeline_runs
-WHERE finished_at_us IS NOT NULL
-    AND (finished_at_us < :before_us OR run_id < :oldest_kept)
-ORDER BY run_id LIMIT :limit;
+-- name: runs_ended_before
+-- Some runs that ended before an instant.
+SELECT run_id FROM pipeline_runs WHERE finished_at_us < :before_us LIMIT :limit;
 
 -- name: oldest_kept_run
 -- The oldest of the newest runs that are kept by count.
-SELECT run_id FROM pipeline_runs ORDER BY run_id DESC LIMIT 1 OFFSET :keep_runs - 1;
+SELECT run_id FROM pipeline_runs ORDER BY run_id DESC LIMIT 1 OFFSET :skipped;
+
+-- name: runs_older_than
+-- Some finished runs that are older than a run.
+SELECT run_id FROM pipeline_runs
+WHERE run_id < :oldest_kept AND finished_at_us IS NOT NULL ORDER BY run_id LIMIT :limit;
 
 -- name: delete_events_of_run
 -- Forget a run's events.
@@ -340,3 +342,11 @@ WHERE job_id = :job_id AND NOT EXISTS (SELECT 1 FROM pipeline_runs AS r WHERE r.
 DELETE FROM events WHERE id IN (
     SELECT id FROM events WHERE run_id IS NULL AND at_us < :before_us ORDER BY id LIMIT :limit
 );
+
+-- name: give_back_pages
+-- Give some unused pages back to the file system.
+PRAGMA incremental_vacuum(250);
+
+-- name: free_pages
+-- How many pages of the file are unused.
+SELECT freelist_count FROM pragma_freelist_count();

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openbell.history.queries import Statements
 
 RUNS_A_STEP = 10
 EVENTS_A_STEP = 500
+
+_ABOVE_EVERY_ID = "\U0010ffff"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,27 +19,43 @@ class Pruning:
 
     before_us: int
     keep_runs: int
+    oldest_kept: str | None = None
     is_done: bool = False
 
     def step(self, db: Statements) -> int:
-        """Forget some runs with all that depends on them, else some events of no run; return how many runs."""
-        oldest_kept = db.first("oldest_kept_run", {"keep_runs": max(1, self.keep_runs)})
-        limits = {
-            "before_us": self.before_us,
-            "oldest_kept": oldest_kept[0] if oldest_kept else "",
-            "limit": RUNS_A_STEP,
-        }
-        run_ids = [run_id for (run_id,) in db.run("runs_to_prune", limits)]
-        for run_id in run_ids:
-            _forget(db, run_id)
-        if not run_ids:
-            old = {"before_us": self.before_us, "limit": EVENTS_A_STEP}
-            self.is_done = db.run("delete_old_events", old).rowcount < EVENTS_A_STEP
-        return len(run_ids)
+        """Do a small part and return how many runs it forgot; sets `is_done` when all is done.
+
+        First runs with all that depends on them go, then events of no run, then the file shrinks.
+        """
+        run_ids = self._some_runs(db)
+        if run_ids:
+            for run_id in run_ids:
+                _forget(db, run_id)
+            return len(run_ids)
+        old = {"before_us": self.before_us, "limit": EVENTS_A_STEP}
+        if db.run("delete_old_events", old).rowcount < EVENTS_A_STEP:
+            db.run("give_back_pages", {}).fetchall()
+            (free_count,) = db.first("free_pages", {})
+            self.is_done = free_count == 0
+        return 0
+
+    def _some_runs(self, db: Statements) -> Sequence[str]:
+        row = {"before_us": self.before_us, "limit": RUNS_A_STEP}
+        ended = db.run("runs_ended_before", row).fetchall()
+        if not ended:
+            beyond = {"oldest_kept": self._oldest_kept(db), "limit": RUNS_A_STEP}
+            ended = db.run("runs_older_than", beyond).fetchall()
+        return [run_id for (run_id,) in ended]
+
+    def _oldest_kept(self, db: Statements) -> str:
+        if self.oldest_kept is None:
+            found = db.first("oldest_kept_run", {"skipped": self.keep_runs - 1})
+            nothing_is_kept = self.keep_runs <= 0
+            self.oldest_kept = _ABOVE_EVERY_ID if nothing_is_kept else found[0] if found else ""
+        return self.oldest_kept
 
 
 def _forget(db: Statements, run_id: str) -> None:
     db.run("delete_events_of_run", {"run_id": run_id})
-    deleted = db.run("delete_run", {"run_id": run_id}).fetchall()
-    for (job_id,) in deleted:
+    for (job_id,) in db.run("delete_run", {"run_id": run_id}).fetchall():
         db.run("delete_job_without_runs", {"job_id": job_id})

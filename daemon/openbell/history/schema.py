@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from openbell.history.backup import copy_database
 from openbell.history.errors import HistoryRefusedError
 from openbell.history.queries import Statements, load_queries
 
@@ -55,7 +56,8 @@ def migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[Migration])
     _check(applied, path, migrations)
     pending = [migration for migration in migrations if migration.number > len(applied)]
     if pending and applied:
-        copy_database(db, path.with_name(f"{path.name}.backup-{len(applied)}"))
+        target = path.with_name(f"{path.name}.backup-{len(applied)}")
+        copy_database(db, target, source=path)
     for migration in pending:
         _apply(db, statements, migration)
 
@@ -107,16 +109,3 @@ def split_statements(script: str) -> list[str]:
             statements.append(pending.strip())
             pending = ""
     return statements
-
-
-def copy_database(db: sqlite3.Connection, target: Path) -> None:
-    """Write a whole, checked copy of `db` to `target`, replacing it at once."""
-    partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
-    copy = sqlite3.connect(partial, isolation_level=None)
-    try:
-        db.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")
-    finally:
-        copy.close()
-    partial.replace(target)

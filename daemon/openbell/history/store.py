@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 import aiosqlite
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from openbell.history.apply import record_events
-from openbell.history.errors import HistoryDamagedError, HistoryWriteError
-from openbell.history.opening import is_damage, open_writer
+from openbell.history.backup import daily_backup
+from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
+from openbell.history.opening import is_damage, open_reader, open_writer
 from openbell.history.queries import Statements
 from openbell.history.readers import Answers, Readers, close_connection
 from openbell.history.retention import Pruning
@@ -55,6 +56,7 @@ class HistoryStore(Answers):
         self._busy_timeout_s = busy_timeout_s
         self._migrations = load_migrations() if migrations is None else migrations
         self._stack = AsyncExitStack()
+        self._backup_limiter = anyio.CapacityLimiter(1)
         self._send, self._inbox = anyio.create_memory_object_stream[Change](QUEUE_LENGTH)
 
     @property
@@ -110,19 +112,41 @@ class HistoryStore(Answers):
             pruned_count += await self._change(pruning.step)
         return pruned_count
 
+    async def backup(self, *, now: datetime, keep: int = 3) -> Path:
+        """Copy the database beside itself while it is in use and return the copy's path.
+
+        The copy is checked; of those made here the newest `keep` stay. Raises HistoryDamagedError
+        if the database does not hold together.
+        """
+
+        def copy() -> Path:
+            with closing(open_reader(self._path, busy_timeout_s=self._busy_timeout_s)) as db:
+                return daily_backup(db, self._path, now=now, keep=keep)
+
+        try:
+            return await anyio.to_thread.run_sync(copy, limiter=self._backup_limiter)
+        except (sqlite3.Error, OSError) as error:
+            self._raise(error)
+
     async def _change(self, apply: Callable[[Statements], _T]) -> _T:
         change = Change(apply=apply)
-        await self._send.send(change)
+        try:
+            await self._send.send(change)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            raise HistoryClosedError(self._path) from None
         await change.settled.wait()
-        match change.error:
-            case None:
-                value: _T = change.value
-                return value
-            case sqlite3.Error() as error if is_damage(error):
+        if change.error is not None:
+            self._raise(change.error)
+        value: _T = change.value
+        return value
+
+    def _raise(self, error: Exception) -> NoReturn:
+        match error:
+            case sqlite3.Error() if is_damage(error):
                 raise HistoryDamagedError(self._path, str(error)) from error
-            case sqlite3.OperationalError() as error:
+            case sqlite3.OperationalError() | OSError():
                 raise HistoryWriteError(self._path, str(error)) from error
-            case error:
+            case _:
                 raise error
 
     async def _write(
@@ -139,10 +163,13 @@ class HistoryStore(Answers):
                     core.group = group
                     with anyio.CancelScope(shield=True):
                         await connection.commit()
-                    _settle(group)
+                    for change in group:
+                        change.settled.set()
                     group = []
         finally:
-            _abandon([*group, *_waiting(inbox)])
+            for change in (*group, *_waiting(inbox)):
+                change.error = change.error or HistoryClosedError(self._path)
+                change.settled.set()
 
 
 def _waiting(inbox: MemoryObjectReceiveStream[Change]) -> list[Change]:
@@ -153,14 +180,3 @@ def _waiting(inbox: MemoryObjectReceiveStream[Change]) -> list[Change]:
         except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
             break
     return waiting
-
-
-def _settle(group: Sequence[Change]) -> None:
-    for change in group:
-        change.settled.set()
-
-
-def _abandon(changes: Sequence[Change]) -> None:
-    for change in changes:
-        change.error = change.error or anyio.ClosedResourceError("history was closed")
-        change.settled.set()
