@@ -71,6 +71,18 @@ def openbell_register_rules() -> Sequence[RuleSpec]:
             summary="a value is one of a list",
         ),
         _spec(
+            "monotonic_time",
+            "monotonic:MonotonicTime",
+            settings.MonotonicTimeSettings,
+            summary="the rows of a series come in order of time",
+        ),
+        _spec(
+            "unique_key",
+            "unique:UniqueKey",
+            settings.UniqueKeySettings,
+            summary="no two rows have the same key",
+        ),
+        _spec(
             "row_count",
             "counts:RowCount",
             settings.RowCountSettings,
@@ -83,5 +95,12 @@ def openbell_register_rules() -> Sequence[RuleSpec]:
             settings.NullShareSettings,
             scope=interval,
             summary="the share of missing values stays under limits",
+        ),
+        _spec(
+            "complete_session",
+            "completeness:CompleteSession",
+            settings.CompleteSessionSettings,
+            scope=interval,
+            summary="every session has the bars it should have, for each symbol",
         ),
     ]

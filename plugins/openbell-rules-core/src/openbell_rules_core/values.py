@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -28,14 +29,12 @@ from openbell_rules_core.tally import Mask
 def missing(view: BatchView, name: str) -> Mask | None:
     """Return the mask of nulls and NaN, or None when there are none."""
     valid = view.valid(name)
-    values = view.values(name) if valid is None and _is_float(view, name) else None
-    if values is not None:
-        return np.isnan(values) if math.isnan(view.bounds(name)[0]) else None
-    if valid is None:
+    if not _is_float(view, name):
+        return None if valid is None else ~valid
+    if valid is None and not math.isnan(view.bounds(name)[0]):
         return None
-    if _is_float(view, name):
-        return np.isnan(view.values(name))
-    return ~valid
+    mask: Mask = np.isnan(view.values(name))
+    return mask
 
 
 def _is_float(view: BatchView, name: str) -> bool:
@@ -69,7 +68,7 @@ class NotNull:
             names = self._columns
         require(context, "not_null", names)
         demands = [
-            Demand(name, f"{name} is missing", lambda view, name=name: missing(view, name), (name,))
+            Demand(name, f"{name} is missing", partial(missing, name=name), (name,))
             for name in dict.fromkeys(names)
         ]
         return RowwiseState("not_null", context, demands)
@@ -117,7 +116,7 @@ class Positive:
             Demand(
                 name,
                 f"{name} is not a positive number",
-                lambda view, name=name: outside(view, name, low=_SMALLEST, high=_LARGEST),
+                partial(outside, name=name, low=_SMALLEST, high=_LARGEST),
                 (name,),
             )
             for name in dict.fromkeys(self._columns)
