@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from openbell.config.tree import Path
+from openbell.config.tree import Path, Plain
 
 PREFIX = "OPENBELL_"
 DELIMITER = "__"
@@ -32,13 +31,13 @@ def variables(env: Mapping[str, str]) -> dict[tuple[str, tuple[str, ...]], str]:
     return found
 
 
-def _split(env: Mapping[str, str]) -> dict[str, Any]:
+def _split(env: Mapping[str, str]) -> dict[str, Plain]:
     from openbell.config.environment_source import read  # noqa: PLC0415 - 0.1 s, rarely needed
 
     return read(env)
 
 
-def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+def _leaves(value: Plain, path: Path = ()) -> Iterator[tuple[Path, str]]:
     if isinstance(value, dict):
         for key, child in value.items():
             yield from _leaves(child, (*path, key))

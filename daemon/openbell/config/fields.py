@@ -6,7 +6,7 @@ import re
 import types
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
@@ -18,6 +18,9 @@ _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _UNITS_S = (86_400.0, 3600.0, 60.0, 1.0)
 LONGEST_SYMBOL = 64
+Annotation: TypeAlias = Any
+"""What a field is annotated with; `typing` has no better word for it."""
+
 _FLAGS = {"true": True, "false": False}
 
 
@@ -136,7 +139,7 @@ def known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[str, .
     return tuple(field.alias or name for name, field in kind.model_fields.items())
 
 
-def _inside(kind: Any, step: str | int) -> Any:
+def _inside(kind: Annotation, step: str | int) -> Annotation:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         for name, field in kind.model_fields.items():
             if step in {name, field.alias}:
@@ -150,9 +153,9 @@ def _inside(kind: Any, step: str | int) -> Any:
     )
 
 
-def _bare(kind: Any) -> Any:
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
+def _bare(kind: Annotation) -> Annotation:
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
     if get_origin(kind) in {Union, types.UnionType}:
         options: Iterable[Any] = [option for option in get_args(kind) if option is not type(None)]
         return _bare(next(iter(options)))

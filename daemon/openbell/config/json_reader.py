@@ -6,9 +6,9 @@ reader does not know JSON's surrogate escapes.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from json.decoder import JSONDecodeError, py_scanstring
 from typing import NoReturn
 
 from openbell.config.tree import Mark, Scalar, Tree
@@ -17,13 +17,17 @@ from openbell.sdk.errors import Problem, SettingsError
 DEEPEST_NESTING = 64
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(\.[0-9]+)?([eE][-+]?[0-9]+)?(?![0-9.])")
+_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
+_HALF = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 _WORD = re.compile(r"true|false|null")
 
 
 def read_json(text: str, file: str) -> Tree:
-    """Return the value that `text` writes; raises SettingsError with every key given twice, or
-    with the first error of syntax."""
+    """Return the value that `text` writes.
+
+    Raises SettingsError with every key given twice, or with the first error of syntax.
+    """
     return _Reader(text, file).read()
 
 
@@ -60,7 +64,8 @@ class _Reader:
                 return Tree(self._array(depth), mark)
             case '"':
                 return Tree(self._string(), mark)
-        return Tree(self._word_or_number(), mark)
+            case _:
+                return Tree(self._word_or_number(), mark)
 
     def _object(self, depth: int) -> dict[str, Tree]:
         members: dict[str, Tree] = {}
@@ -107,12 +112,18 @@ class _Reader:
         self._skip()
 
     def _string(self) -> str:
+        token = _STRING.match(self._text, self._at)
+        if token is None:
+            self._stop("text must end in a double quote and hold no control characters")
         try:
-            value, self._at = py_scanstring(self._text, self._at + 1, True)
-        except JSONDecodeError as error:
-            self._at = error.pos
+            value = str(json.loads(token[0]))
+        except json.JSONDecodeError as error:
+            self._at += error.pos
             self._stop(error.msg[0].lower() + error.msg[1:])
-        return str(value)
+        if _HALF.search(value):
+            self._stop("a surrogate escape is half of a pair")
+        self._at = token.end()
+        return value
 
     def _word_or_number(self) -> Scalar:
         word = _WORD.match(self._text, self._at)

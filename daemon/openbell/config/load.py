@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from openbell.calendars.names import UnknownCalendarError, canonical
 from openbell.config.layers import layered
-from openbell.config.parts import Parts, check_version, read_parts
+from openbell.config.parts import check_version, read_parts
 from openbell.config.pipelines import GraphReader
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems

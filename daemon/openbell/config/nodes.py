@@ -11,7 +11,7 @@ from openbell.config.plugins import Registry, refusal_of
 from openbell.config.problems import Problems
 from openbell.config.schema import NodeSection, RetrySection
 from openbell.config.substitution import fill_params, params_in
-from openbell.config.tree import Path
+from openbell.config.tree import Path, Plain
 from openbell.model.pipelines import Node, RetryPolicy
 from openbell.sdk.hooks import OperatorSpec
 from openbell.sdk.values import Severity
@@ -74,14 +74,14 @@ class NodeReader:
             return settings
         return checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
-    def _rules(self, raw: Any, path: Path) -> Any:
+    def _rules(self, raw: Plain, path: Path) -> Plain:
         if not isinstance(raw, list):
             return raw
         return [self._rule(entry, (*path, index)) for index, entry in enumerate(raw)]
 
-    def _rule(self, raw: Any, path: Path) -> Any:
+    def _rule(self, raw: Plain, path: Path) -> Plain:
         """Return one entry in its long form: name, severity if it was given, parameters."""
-        entry: dict[str, Any] = {"name": raw} if isinstance(raw, str) else raw
+        entry: Plain = {"name": raw} if isinstance(raw, str) else raw
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             self._problems.add(path, "a rule is its name, or a mapping with its name")
             return raw

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from openbell.calendars.names import UnknownCalendarError, canonical
 from openbell.config.compile import job_nodes
@@ -131,7 +130,7 @@ class GraphReader:
                 nodes[node_name] = node
         reasons = list(reader.refusals)
         for node in nodes.values():
-            reasons += self._references(node, section.params, (*path, "nodes", node.name))
+            reasons += self._references(node, (*path, "nodes", node.name))
         order = self._order(section, nodes, (*path, "nodes"))
         if not reader.refusals:
             check_edges(self._registry, self._problems, nodes, (*path, "nodes"))
@@ -164,7 +163,7 @@ class GraphReader:
             self._problems.add((*path, circle[0], "needs"), f"nodes form a circle: {text}")
         return in_order(needs)
 
-    def _references(self, node: Node, params: Mapping[str, Any], path: Path) -> list[str]:
+    def _references(self, node: Node, path: Path) -> list[str]:
         """Check what a built-in operator's settings name; return what is lacking of plugins."""
         reasons: list[str] = []
         dataset, storage = node.settings.get("dataset"), node.settings.get("to", "primary")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from openbell.config.fields import known_keys
 from openbell.config.tree import Mark, Path, Tree, key_path
@@ -138,7 +139,7 @@ def _written(loc: Sequence[str | int]) -> Path:
     return tuple(loc[:-1]) if loc and loc[-1] == "[key]" else tuple(loc)
 
 
-def _message(detail: Any) -> str:
+def _message(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
         return str(context.get("error", detail["msg"]))
@@ -146,7 +147,7 @@ def _message(detail: Any) -> str:
     if phrase is None:
         return str(detail["msg"])
     message = phrase.format(**context)
-    if kind == "missing" or kind == "extra_forbidden":
+    if kind in {"missing", "extra_forbidden"}:
         return message
     return f"{message}, not {_shown(detail['input'])}"
 
@@ -167,7 +168,7 @@ def _shown(value: object) -> str:
             return repr(value)
 
 
-def _hint(model: type[BaseModel], loc: Sequence[str | int], detail: Any) -> str:
+def _hint(model: type[BaseModel], loc: Sequence[str | int], detail: ErrorDetails) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return nearest(str(loc[-1]), known_keys(model, tuple(loc[:-1])))

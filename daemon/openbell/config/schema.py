@@ -22,6 +22,10 @@ from openbell.config.fields import (
 VERSION = 2
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Section(BaseModel):
     """A mapping of the configuration: frozen, and an unknown key is an error."""
 
@@ -114,20 +118,16 @@ class JobSection(Section):
     rules: list[Any] | None = Field(
         default=None, description="the gate's rules; unset: the default rules"
     )
-    schedule: Annotated[tuple[str, ...], BeforeValidator(lambda v: _listed(v))] = Field(
+    schedule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         default=(), description="when it runs by itself"
     )
     execution: ExecutionSection = Field(default=ExecutionSection(), description="how it runs")
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 def _edges(value: object) -> object:
     value = _listed(value)
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return {name: () for name in value}
+        return dict.fromkeys(value, ())
     if isinstance(value, dict):
         return {name: _listed(outcomes) for name, outcomes in value.items()}
     raise ValueError("must be a list of nodes, or a mapping of nodes to outcomes")

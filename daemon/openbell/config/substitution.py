@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from openbell.config.problems import Problems, nearest
-from openbell.config.tree import Path, Tree
+from openbell.config.tree import Path, Plain, Tree
 
 _PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -121,14 +121,14 @@ def takes_params(path: Path) -> bool:
     return len(path) > 4 and path[0] == "pipelines" and path[2] == "nodes"
 
 
-def params_in(value: Any) -> set[str]:
+def params_in(value: Plain) -> set[str]:
     """Return the names of the parameters that `value` (plain JSON) asks for."""
-    found: set[str] = set()
-    _rewrite(value, lambda name: found.add(name) or "")
-    return found
+    found: list[str] = []
+    _rewrite(value, found.append)
+    return set(found)
 
 
-def fill_params(value: Any, params: Mapping[str, Any]) -> Any:
+def fill_params(value: Plain, params: Mapping[str, Any]) -> Plain:
     """Return `value` (plain JSON) with every `${param}` filled in and `$${` written as `${`.
 
     Text that is one `${param}` becomes the parameter itself, whatever its type; within longer
@@ -137,7 +137,7 @@ def fill_params(value: Any, params: Mapping[str, Any]) -> Any:
     return _rewrite(value, lambda name: params[name])
 
 
-def _rewrite(value: Any, answer: Callable[[str], Any]) -> Any:
+def _rewrite(value: Plain, answer: Callable[[str], Any]) -> Plain:
     if isinstance(value, Mapping):
         return {key: _rewrite(child, answer) for key, child in value.items()}
     if isinstance(value, (list, tuple)):

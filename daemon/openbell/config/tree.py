@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
 Path: TypeAlias = tuple[str | int, ...]
+Plain: TypeAlias = Any
+"""Dicts with text keys, lists and scalars, nested."""
 
 
 class Mark(NamedTuple):
@@ -39,7 +41,7 @@ class Tree:
     mark: Mark
     key_mark: Mark | None = None
 
-    def plain(self) -> Any:
+    def plain(self) -> Plain:
         """Return the value without places: dicts, lists and scalars."""
         value = self.value
         if isinstance(value, dict):
@@ -114,7 +116,7 @@ def via(tree: Tree, name: str) -> Tree:
     return Tree(value, mark, key_mark)
 
 
-def grown(value: Any, mark: Mark) -> Tree:
+def grown(value: Plain, mark: Mark) -> Tree:
     """Return plain values as a tree whose every place is `mark`."""
     if isinstance(value, dict):
         return Tree({str(key): grown(child, mark) for key, child in value.items()}, mark, mark)

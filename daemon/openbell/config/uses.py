@@ -135,7 +135,7 @@ def placed(place: str, folder: FilePath, home: str | None) -> str:
     return str((folder / place).resolve())
 
 
-def secret_values(value: Any) -> Iterator[str]:
+def secret_values(value: object) -> Iterator[str]:
     """Yield what every `SecretStr` inside a settings model hides."""
     if isinstance(value, SecretStr):
         if value.get_secret_value():

@@ -7,7 +7,7 @@ given to ruamel.yaml's parser, whose answer stands.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from _ruamel_yaml import CParser
 from ruamel.yaml import YAML
@@ -29,6 +29,9 @@ from openbell.sdk.errors import Problem, SettingsError
 
 DEEPEST_NESTING = 64
 MOST_VALUES = 1_000_000
+Event: TypeAlias = Any
+"""An event of ruamel.yaml, which has no types."""
+
 _TAG = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = {dict: f"{_TAG}map", list: f"{_TAG}seq"}
 
@@ -49,7 +52,7 @@ def read_yaml(text: str, file: str) -> Tree | None:
     return _Builder(file).build(events)
 
 
-def _c_events(text: str) -> list[Any]:
+def _c_events(text: str) -> list[Event]:
     parser = CParser(text)
     return list(iter(parser.get_event, None))
 
@@ -83,7 +86,7 @@ class _Frame:
 
     __slots__ = ("anchor", "first_count", "items", "key", "key_mark", "mark", "merges")
 
-    def __init__(self, event: Any, mark: Mark, first_count: int) -> None:
+    def __init__(self, event: Event, mark: Mark, first_count: int) -> None:
         self.items: dict[str, Tree] | list[Tree] = (
             {} if isinstance(event, MappingStartEvent) else []
         )
@@ -107,7 +110,7 @@ class _Builder:
         self._root: Tree | None = None
         self._count = 0
 
-    def build(self, events: list[Any]) -> Tree | None:
+    def build(self, events: list[Event]) -> Tree | None:
         """Return the root; raises SettingsError with every problem met."""
         documents = [event for event in events if isinstance(event, DocumentStartEvent)]
         if len(documents) > 1:
@@ -121,7 +124,7 @@ class _Builder:
             return None
         return self._root
 
-    def _take(self, event: Any) -> None:
+    def _take(self, event: Event) -> None:
         if isinstance(event, ScalarEvent):
             self._scalar(event)
         elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
@@ -131,7 +134,7 @@ class _Builder:
         elif isinstance(event, AliasEvent):
             self._alias(event)
 
-    def _scalar(self, event: Any) -> None:
+    def _scalar(self, event: Event) -> None:
         mark = self._mark(event)
         text: str = event.value
         if self._expects_key():
@@ -160,7 +163,7 @@ class _Builder:
             self._complain(f"{text!r} is not {name}", mark)
         return value
 
-    def _open(self, event: Any) -> None:
+    def _open(self, event: Event) -> None:
         mark = self._mark(event)
         if self._expects_key():
             self._stop("a key must be text, not a list or a mapping", mark)
@@ -184,7 +187,7 @@ class _Builder:
             self._open_anchors.discard(frame.anchor)
         self._put(Tree(frame.items, frame.mark), frame.anchor, self._count - frame.first_count)
 
-    def _alias(self, event: Any) -> None:
+    def _alias(self, event: Event) -> None:
         mark = self._mark(event)
         if self._expects_key():
             self._stop("a key must be text, not an alias", mark)
@@ -241,7 +244,7 @@ class _Builder:
         frame.key = text
         frame.key_mark = mark._replace(via="<<") if is_merge else mark
 
-    def _mark(self, event: Any) -> Mark:
+    def _mark(self, event: Event) -> Mark:
         mark = event.start_mark
         return Mark(self._file, mark.line + 1, mark.column + 1)
 
