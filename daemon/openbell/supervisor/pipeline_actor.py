@@ -33,7 +33,8 @@ from openbell.supervisor.services import Services
 _OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
 _PAGE = 500
 
-Message = Enqueue | CancelRun | FinishRun | RunEnded | Pause | Resume | Redefine | Drain | Retire
+RunMessage = Enqueue | CancelRun | FinishRun | RunEnded
+ControlMessage = Pause | Resume | Redefine | Drain | Retire
 
 
 @dataclass(slots=True)

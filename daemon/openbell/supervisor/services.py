@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -73,4 +73,3 @@ class Services:
     random_bits: Callable[[int], int]
     new_traceparent: Callable[[str], str]
     mailbox_capacity: int = 1000
-    accepted: set[str] = field(default_factory=set)
