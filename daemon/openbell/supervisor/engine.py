@@ -395,13 +395,13 @@ class LiveEngine:
         await self._services.journal.record(
             DaemonStopping(at=clock.now(), how=how, running=running)
         )
-        async with deadline(clock, self._services.deployment.daemon.drain_timeout_s):
-            async with anyio.create_task_group() as waiting:
-                waiting.start_soon(self._cut_short, waiting.cancel_scope)
-                async with anyio.create_task_group() as draining:
-                    for supervised in list(self._pipelines.values()):
-                        draining.start_soon(supervised.drain)
-                waiting.cancel_scope.cancel()
+        limit_s = self._services.deployment.daemon.drain_timeout_s
+        async with deadline(clock, limit_s), anyio.create_task_group() as waiting:
+            waiting.start_soon(self._cut_short, waiting.cancel_scope)
+            async with anyio.create_task_group() as draining:
+                for supervised in list(self._pipelines.values()):
+                    draining.start_soon(supervised.drain)
+            waiting.cancel_scope.cancel()
         self._tasks.cancel_scope.cancel()
 
     async def _cut_short(self, scope: anyio.CancelScope) -> None:
