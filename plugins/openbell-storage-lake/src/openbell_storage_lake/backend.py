@@ -87,7 +87,6 @@ class LakeBackend:
         table = self._table(dataset)
         with translated(self._root):
             with table.lock:
-                layout = table.layout
                 if as_of is None:
                     entries = table.live()
                 else:
@@ -98,6 +97,7 @@ class LakeBackend:
                             "keep.superseded_days says how long"
                         )
                     entries = list(then.files.values())
+                layout = table.layout
             yield from read_rows(
                 layout,
                 table.scanner,
@@ -107,18 +107,18 @@ class LakeBackend:
             )
 
     def stats(self, dataset: str) -> TableStats:
-        """Return the table in numbers; rows of a key that waits in L0 beside the base count twice."""
+        """Return the table in numbers; `pending_row_count` may revise rows of the base."""
         table = self._table(dataset)
         with translated(self._root), table.lock:
             entries = table.live()
-            version = table.manifest.meta().version
+            meta = table.manifest.meta()
         waiting = [entry for entry in entries if entry.level == 0]
         return TableStats(
             dataset=dataset,
-            row_count=sum(entry.row_count for entry in entries),
+            row_count=meta.row_count,
             size_bytes=sum(entry.size_bytes for entry in entries),
             file_count=len(entries),
-            version=version,
+            version=meta.version,
             first_ts=from_us(min(e.min_ts for e in entries)) if entries else None,
             last_ts=from_us(max(e.max_ts for e in entries)) if entries else None,
             pending_row_count=sum(entry.row_count for entry in waiting),

@@ -122,9 +122,9 @@ def gather(column: pa.Array, order: Index) -> pa.Array:
     if column.null_count == len(column):
         return pa.nulls(len(order), kind)
     if pa.types.is_dictionary(kind):
-        if len(column.dictionary) == 1 and not column.null_count:
-            if len(order) <= len(column):
-                return column.slice(0, len(order))
+        is_one = len(column.dictionary) == 1 and not column.null_count
+        if is_one and len(order) <= len(column):
+            return column.slice(0, len(order))
         indices = gather(column.indices, order)
         return pa.DictionaryArray.from_arrays(indices, column.dictionary)
     if column.null_count or not _is_plain(kind):
@@ -195,7 +195,7 @@ def digest(block: pa.RecordBatch) -> str:
             words, codes = sorted_texts(column)
             summary.update("\0".join(words).encode())
             if len(words) > 1:
-                summary.update(memoryview(np.ascontiguousarray(codes)).cast("B"))
+                summary.update(np.ascontiguousarray(codes).data)
         elif column.null_count < len(column):
-            summary.update(memoryview(np.ascontiguousarray(numbers(column))).cast("B"))
+            summary.update(np.ascontiguousarray(numbers(column)).data)
     return summary.hexdigest()

@@ -115,19 +115,16 @@ class DeltaLog:
             raise RetryableError(f"the Delta log of {self._root} failed: {error}") from error
         self._sync(self._open().version())
 
-    def add_columns(self, layout: TableLayout) -> None:
-        """Add the columns of `layout` that the log does not know, all nullable."""
+    def add_columns(self, layout: TableLayout) -> bool:
+        """Add the columns of `layout` that the log does not know; return whether types differ."""
         table = self._open()
-        known = {field.name for field in table.schema().fields}
+        known = {field.name: field.type for field in table.schema().fields}
         wanted = Schema.from_arrow(layout.delta_schema).fields
         missing = [Field(f.name, f.type, nullable=True) for f in wanted if f.name not in known]
         if missing:
             table.alter.add_columns(missing, post_commithook_properties=_NO_HOOKS)
             self._sync(self._open().version())
-
-    def schema(self) -> pa.Schema:
-        """Return the columns that the log declares, as Arrow."""
-        return pa.schema(self._open().schema().to_arrow())
+        return any(known.get(f.name, f.type) != f.type for f in wanted)
 
     def files(self) -> list[str]:
         """Return the paths of the files in the newest version, relative to the table."""

@@ -18,14 +18,15 @@ _WIDER = {("int32", "int64"), ("float32", "float64")}
 def ensure_table(spec: TableSpec, root: Path, open_table: Callable[[], LakeTable]) -> None:
     """Make the table of `spec` in folder `root`, or bring the one there up to `spec`."""
     layout = TableLayout(spec, period_kind(spec.bar_interval))
-    layout.check()
     _check_folder(root)
     make_folder(root / L0)
     with folder_lock(root / INTERNAL / "fold.lock", wait=True):
         if not is_delta(root):
+            layout.check()
             DeltaLog(root).create(layout)
         table = open_table()
         if not table.manifest.is_made():
+            layout.check()
             table.manifest.create(spec=dump_spec(spec), kind=layout.kind)
             return
         _evolve(table, spec)
@@ -49,23 +50,23 @@ def _evolve(table: LakeTable, spec: TableSpec) -> None:
     stored = table.layout.spec
     if stored == spec:
         return
-    problems, added, widened = differences(stored, spec)
+    problems, widened = differences(stored, spec)
     if problems:
         raise SchemaChangedError(
             f"dataset {spec.dataset} cannot take this schema: {'; '.join(problems)}; "
             "write to another dataset, or declare the columns as they are"
         )
     if widened:
-        raise SchemaChangedError(f"dataset {spec.dataset}: widening {widened}")
-    if added or stored != spec:
+        table.widen(spec)
+    else:
         with table.lock, table.manifest.writing() as transaction:
             transaction.set_spec(dump_spec(spec))
-        table.publish()
+    table.publish()
 
 
-def differences(stored: TableSpec, wanted: TableSpec) -> tuple[list[str], list[str], list[str]]:
-    """Return (what cannot be done, columns to add, columns to widen), in words and names."""
-    problems, added, widened = [], [], []
+def differences(stored: TableSpec, wanted: TableSpec) -> tuple[list[str], list[str]]:
+    """Return (what cannot be done, in words; which columns get wider)."""
+    problems, widened = [], []
     if stored.keys != wanted.keys:
         problems.append(f"keys were {', '.join(stored.keys)} and are {', '.join(wanted.keys)}")
     old = {column.name: column for column in stored.schema.columns}
@@ -73,9 +74,7 @@ def differences(stored: TableSpec, wanted: TableSpec) -> tuple[list[str], list[s
     problems += [f"column {name} is gone" for name in old if name not in new]
     for name, column in new.items():
         if name not in old:
-            if column.nullable:
-                added.append(name)
-            else:
+            if not column.nullable:
                 problems.append(f"new column {name} must be nullable")
             continue
         problem = _changed(old[name], column)
@@ -83,7 +82,7 @@ def differences(stored: TableSpec, wanted: TableSpec) -> tuple[list[str], list[s
             problems.append(problem)
         elif old[name].type != column.type:
             widened.append(name)
-    return problems, added, widened
+    return problems, widened
 
 
 def _changed(old: Column, new: Column) -> str | None:

@@ -52,7 +52,7 @@ def _started(pid: int) -> str | None:
 def _machine() -> str:
     """Return a word for this boot of this machine and this namespace of process ids."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    space = os.stat("/proc/self/ns/pid").st_ino
+    space = Path("/proc/self/ns/pid").stat().st_ino
     return f"{boot.replace('-', '')[:12]}{space:x}"
 
 

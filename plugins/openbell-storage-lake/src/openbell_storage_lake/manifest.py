@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS meta (
     version INTEGER NOT NULL,
     published_seq INTEGER NOT NULL,
     published_spec INTEGER NOT NULL,
-    horizon_seq INTEGER NOT NULL
+    horizon_seq INTEGER NOT NULL,
+    row_count INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY,
@@ -151,6 +152,7 @@ class Meta:
     published_seq: int
     published_spec: int
     horizon_seq: int
+    row_count: int
 
 
 class Snapshot:
@@ -218,7 +220,7 @@ class Manifest:
         """Make the tables, unless they are there."""
         self._db.executescript(_SCHEMA)
         self._db.execute(
-            "INSERT OR IGNORE INTO meta VALUES (1, 1, ?, 1, ?, 0, 0, 0, 1, 0)", (spec, kind)
+            "INSERT OR IGNORE INTO meta VALUES (1, 1, ?, 1, ?, 0, 0, 0, 1, 0, 0)", (spec, kind)
         )
 
     def is_made(self) -> bool:
@@ -230,7 +232,7 @@ class Manifest:
         """Return the row about the whole table."""
         row = self._db.execute(
             "SELECT spec, spec_version, kind, seq, version, published_seq, published_spec, "
-            "horizon_seq FROM meta"
+            "horizon_seq, row_count FROM meta"
         ).fetchone()
         return Meta(*row)
 
@@ -325,10 +327,10 @@ class Transaction:
         self._db = db
 
     def next_seq(self, at_us: int) -> tuple[int, int]:
-        """Return a new state's (number, instant); instants never go backwards."""
+        """Return a new state's (number, instant); instants always go forward."""
         (seq,) = self._db.execute("UPDATE meta SET seq = seq + 1 RETURNING seq").fetchone()
         (last,) = self._db.execute("SELECT max(at_us) FROM versions").fetchone()
-        at_us = max(at_us, last or at_us)
+        at_us = max(at_us, last + 1) if last is not None else at_us
         self._db.execute("INSERT INTO versions VALUES (?, ?)", (seq, at_us))
         return seq, at_us
 
@@ -352,6 +354,10 @@ class Transaction:
             if done.rowcount != 1:
                 return False
         return True
+
+    def grow(self, row_count: int) -> None:
+        """Count rows whose keys are new."""
+        self._db.execute("UPDATE meta SET row_count = row_count + ?", (row_count,))
 
     def keep(self, receipt: Receipt, run_id: str) -> None:
         """Store `receipt`, and its version as the newest if it is."""

@@ -36,7 +36,8 @@ class Ticket:
     entries: tuple[FileEntry, ...]
     digest: str
     given_count: int
-    written_count: int
+    written_count: int = 0
+    new_count: int = 0
     memo: pa.RecordBatch | None = None
 
 

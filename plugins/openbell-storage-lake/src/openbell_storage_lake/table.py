@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 
@@ -12,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from openbell.sdk.backends import Staged, StageRequest
+from openbell.sdk.schemas import TableSpec
 from openbell.sdk.values import Receipt, from_us, to_us
-from openbell_storage_lake.blocks import digest, from_batches
+from openbell_storage_lake.blocks import digest, from_batches, to_block
 from openbell_storage_lake.compare import Memory, compare
 from openbell_storage_lake.delta import DeltaLog
 from openbell_storage_lake.files import INTERNAL, folder_lock
-from openbell_storage_lake.layout import TableLayout, load_spec
+from openbell_storage_lake.layout import PERIOD, TableLayout, dump_spec, load_spec
 from openbell_storage_lake.manifest import FileEntry, Manifest, Transaction, placed
 from openbell_storage_lake.recall import Recall
 from openbell_storage_lake.scan import Scanner
@@ -82,15 +84,19 @@ class LakeTable:
             if done is not None:
                 return _staged(request, None, done.written_count, done)
             block = from_batches(layout, batches)
-            if block.num_rows > _INLINE_ROWS:
-                proof = self.pool.submit(digest, block)
-                incoming = sort_incoming(layout, block)
-                ticket = Ticket(incoming, 0, version, (), proof.result(), block.num_rows, 0)
-            else:
-                incoming = sort_incoming(layout, block)
-                ticket = Ticket(incoming, 0, version, (), digest(block), block.num_rows, 0)
-            ticket = self._write(request, ticket)
+            ticket = self._write(request, self._sorted(layout, version, block))
             return _staged(request, ticket, ticket.written_count, None)
+
+    def _sorted(self, layout: TableLayout, version: int, block: pa.RecordBatch) -> Ticket:
+        """Return the rows in key order, not compared yet, with the digest of how they came."""
+        if block.num_rows > _INLINE_ROWS:
+            proof = self.pool.submit(digest, block)
+            incoming = sort_incoming(layout, block)
+            summary = proof.result()
+        else:
+            incoming, summary = sort_incoming(layout, block), digest(block)
+        count = 0 if incoming is None else len(incoming.keys)
+        return Ticket(incoming, 0, version, (), summary, count)
 
     def _write(self, request: StageRequest, ticket: Ticket) -> Ticket:
         """Compare with the table as it is now, and write the news."""
@@ -101,20 +107,17 @@ class LakeTable:
         entries = snapshot.overlapping(*incoming.box)
         ingested_us = to_us(request.ingested_at)
         found = compare(incoming, self._memory, entries, ingested_us=ingested_us)
-        written_count = int(np.count_nonzero(found.news))
         files: tuple[FileEntry, ...] = ()
         memo = None
-        if written_count:
+        if found.news.any():
             files, memo = self.stager.write(request, incoming, found)
-        return Ticket(
-            incoming,
-            snapshot.seq,
-            ticket.spec_version,
-            files,
-            ticket.digest,
-            ticket.given_count,
-            written_count,
-            memo,
+        return replace(
+            ticket,
+            seq=snapshot.seq,
+            entries=files,
+            written_count=int(np.count_nonzero(found.news)),
+            new_count=int(np.count_nonzero(found.news & ~found.known)),
+            memo=memo,
         )
 
     def commit(self, staged: Staged) -> Receipt:
@@ -148,6 +151,7 @@ class LakeTable:
                 placed(entry, added_seq=version, content_seq=version, folded=False)
                 for entry in ticket.entries
             )
+            transaction.grow(ticket.new_count)
         receipt = Receipt(
             key=request.key,
             dataset=request.table.dataset,
@@ -166,11 +170,18 @@ class LakeTable:
     def _fresh(self, transaction: Transaction, request: StageRequest, ticket: Ticket) -> Ticket:
         """Return `ticket`, or a new one if the rows' place in the table changed since."""
         incoming = ticket.incoming
+        version, layout = self._current()
         if incoming is None:
             return ticket
-        if not transaction.has_conflict(ticket.seq, incoming.box):
+        if ticket.spec_version != version:
+            schema = pa.schema([layout.block_schema.field(name) for name in layout.given])
+            block = to_block(pa.Table.from_batches([incoming.block]), schema)
+            moved = replace(ticket, incoming=sort_incoming(layout, block), spec_version=version)
+        elif transaction.has_conflict(ticket.seq, incoming.box):
+            moved = ticket
+        else:
             return ticket
-        fresh = self._write(request, ticket)
+        fresh = self._write(request, moved)
         self.stager.discard(ticket.entries)
         return fresh
 
@@ -191,23 +202,56 @@ class LakeTable:
             shown_seq = self.log.shown_seq()
             meta = self.manifest.meta()
             layout = self.layout
-            if meta.published_spec < meta.spec_version:
-                self.log.add_columns(layout)
-            added, removed = self.manifest.base_changes(shown_seq)
+            widened = meta.published_spec < meta.spec_version and self.log.add_columns(layout)
+            added, removed = self.manifest.base_changes(-1 if widened else shown_seq)
             if added or removed:
-                receipts = self.manifest.receipts_since(
-                    shown_seq, layout.spec.dataset, limit=_RECEIPTS_SHOWN
-                )
                 self.log.publish(
                     layout,
                     seq=meta.seq,
                     at_us=now_us(),
                     added=[entry for entry in added if entry.added_seq <= meta.seq],
                     removed=removed,
-                    receipts=receipts,
+                    receipts=self.manifest.receipts_since(
+                        shown_seq, layout.spec.dataset, limit=_RECEIPTS_SHOWN
+                    ),
+                    replace=widened,
                 )
             with self.manifest.writing() as transaction:
                 transaction.set_published(meta.seq, meta.spec_version)
+
+    def widen(self, spec: TableSpec) -> None:
+        """Rewrite the base with wider types; the caller holds the fold lock."""
+        layout = TableLayout(spec, self.layout.kind)
+        with self.lock:
+            old = [entry for entry in self.live() if entry.level == 1]
+        written = [self._rewritten(layout, entry) for entry in old]
+        try:
+            with self.lock, self.manifest.writing() as transaction:
+                known = {entry.id for entry in old}
+                late = [e for e in self.live() if e.level == 1 and e.id not in known]
+                written += [self._rewritten(layout, entry) for entry in late]
+                self.stager.sync(written)
+                seq, _ = transaction.next_seq(now_us())
+                transaction.supersede([*old, *late], seq)
+                transaction.add(
+                    placed(new, added_seq=seq, content_seq=was.content_seq, folded=True)
+                    for new, was in zip(written, [*old, *late], strict=True)
+                )
+                transaction.set_spec(dump_spec(spec))
+        except BaseException:
+            self.stager.discard(written)
+            raise
+
+    def _rewritten(self, layout: TableLayout, entry: FileEntry) -> FileEntry:
+        file = self.stager.new_file(layout, f"{PERIOD}={entry.period}")
+        try:
+            groups = range(len(entry.groups))
+            for block in self.scanner.strides(layout, entry, groups, layout.names):
+                file.write(block, entry.period)
+            return file.finish(level=1)
+        except BaseException:
+            file.discard()
+            raise
 
     def _behind(self) -> bool:
         meta = self.manifest.meta()
