@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openbell.operators.settings import (
-    GateSettings,
     IngestSettings,
     QuarantineSettings,
     WriteSettings,
@@ -17,7 +16,7 @@ OPENBELL_API = "1.0"
 
 @hookimpl
 def openbell_register_operators() -> Sequence[OperatorSpec]:
-    """Register ingest, gate, write and quarantine."""
+    """Register ingest, write and quarantine."""
     return (
         OperatorSpec(
             name="ingest",
@@ -25,14 +24,6 @@ def openbell_register_operators() -> Sequence[OperatorSpec]:
             factory="openbell.operators.ingest:IngestOperator",
             role="source",
             summary="fetch a dataset's bars from its provider",
-        ),
-        OperatorSpec(
-            name="gate",
-            settings_model=GateSettings,
-            factory="openbell.quality.gate:GateOperator",
-            role="transform",
-            outcomes=("pass", "warn", "quarantine", "fail"),
-            summary="check rows by rules before anyone can read them",
         ),
         OperatorSpec(
             name="write",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from openbell.sdk.settings import PluginSettings
-from openbell.sdk.values import Severity
 
 
 class IngestSettings(PluginSettings):
@@ -16,25 +13,6 @@ class IngestSettings(PluginSettings):
     dataset: str = Field(description="the dataset to fetch")
     lookback_bars: int = Field(
         default=1, ge=0, le=10_000, description="live: how many bars back each poll asks again"
-    )
-
-
-class GateRule(PluginSettings):
-    """One rule of a gate, in its long form."""
-
-    name: str = Field(description="the rule")
-    severity: Severity | None = Field(
-        default=None, description="what its findings ask for; the gate's own by default"
-    )
-    params: dict[str, Any] = Field(default_factory=dict, description="the rule's parameters")
-
-
-class GateSettings(PluginSettings):
-    """`op: gate`."""
-
-    rules: tuple[GateRule, ...] = Field(min_length=1, description="the rules, in order")
-    severity: Severity = Field(
-        default=Severity.FAIL, description="what findings ask for unless the rule says otherwise"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from openbell.operators.settings import GateSettings
+from openbell.quality.settings import GateSettings
 from openbell.quality.verdict import judge
 from openbell.sdk.arrow import BatchView
 from openbell.sdk.errors import OpenbellError, PluginError
