@@ -20,17 +20,18 @@ from typing import Any
 
 os.environ |= {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-import numpy as np  # noqa: E402 - after the number of threads is set
-import pyarrow as pa  # noqa: E402 - the same
-import pyarrow.compute as pc  # noqa: E402 - the same
-from openbell.sdk.arrow import BatchView, constant  # noqa: E402 - the same
-from openbell.sdk.providers import FetchRequest  # noqa: E402 - the same
-from openbell.sdk.rules import RuleContext  # noqa: E402 - the same
-from openbell.sdk.schemas import BARS_OHLCV  # noqa: E402 - the same
-from openbell.sdk.values import BarWidth, Interval, SessionTable, Severity  # noqa: E402 - the same
-from openbell_provider_synthetic.provider import SyntheticProvider  # noqa: E402 - the same
-from openbell_provider_synthetic.settings import SyntheticSettings  # noqa: E402 - the same
-from openbell_rules_core import openbell_register_rules  # noqa: E402 - the same
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from openbell.sdk.arrow import BatchView, constant
+from openbell.sdk.providers import FetchRequest
+from openbell.sdk.rules import RuleContext
+from openbell.sdk.schemas import BARS_OHLCV
+from openbell.sdk.values import BarWidth, Interval, SessionTable, Severity
+from openbell_provider_synthetic.provider import SyntheticProvider
+from openbell_provider_synthetic.settings import SyntheticSettings
+from openbell_rules_core import openbell_register_rules
 
 DAY_S = 86_400
 FIRST_DAY = 20_458  # 2026-01-05, a Monday
@@ -179,7 +180,7 @@ def duckdb(table: pa.Table) -> dict[str, int]:
         found = dict(zip(names, row or (), strict=True))
         keys = ", ".join(f'"{c}"' for c in KEY)
         again = f"select coalesce(sum(c - 1), 0) from (select count(*) c from t group by {keys})"
-        back = f"""with n as (select *, row_number() over () r from t),
+        back = """with n as (select *, row_number() over () r from t),
             w as (select ts, lag(ts) over (partition by provider, symbol, "interval" order by r) b from n)
             select count(*) from w where ts <= b"""
         (found["unique_key"],) = connection.execute(again).fetchone() or (0,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openbell.sdk.hooks import ProviderSpec, hookimpl
-
 from openbell_provider_synthetic.settings import SyntheticSettings
 
 OPENBELL_API = "1.0"

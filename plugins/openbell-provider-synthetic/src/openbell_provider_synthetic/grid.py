@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from openbell.sdk.providers import FetchRequest
 from openbell.sdk.values import SessionTable, to_us
 
