@@ -171,7 +171,7 @@ class RunDriver:
             checkpoint,
             attempt=number,
             attempt_id=services.ids.attempt(to_us(services.clock.now())),
-            traceparent=services.new_traceparent(run.trace_id),
+            traceparent=f"00-{run.trace_id}-{services.random_bits(64):016x}-01",
         )
         await self._record(*self._changes(chain, NodeState.RUNNING, attempt=number))
         attempt = Attempt(

@@ -88,6 +88,7 @@ class LiveEngine:
         self._changing = anyio.Lock()
         self.stopping = anyio.Event()
         self.stopping_fast = anyio.Event()
+        self.drained = anyio.Event()
 
     @property
     def deployment(self) -> Deployment:
@@ -386,9 +387,8 @@ class LiveEngine:
             self.stopping_fast.set()
 
     async def _stop_on_request(self) -> None:
-        """Drain when asked; end everything when the drain is over, too long, or cut short."""
+        """Drain when asked, and say when that is over, took too long, or was cut short."""
         await self.stopping.wait()
-        assert self._tasks is not None
         clock = self._services.clock
         how = "fast" if self.stopping_fast.is_set() else "drain"
         running = sum(p.active_runs for p in self.pipelines())
@@ -402,7 +402,7 @@ class LiveEngine:
                 for supervised in list(self._pipelines.values()):
                     draining.start_soon(supervised.drain)
             waiting.cancel_scope.cancel()
-        self._tasks.cancel_scope.cancel()
+        self.drained.set()
 
     async def _cut_short(self, scope: anyio.CancelScope) -> None:
         await self.stopping_fast.wait()

@@ -71,5 +71,4 @@ class Services:
     deployment: Deployment
     jitter: Callable[[], float]
     random_bits: Callable[[int], int]
-    new_traceparent: Callable[[str], str]
     mailbox_capacity: int = 1000

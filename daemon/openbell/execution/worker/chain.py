@@ -57,16 +57,24 @@ class _End:
     error: BaseException | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A chunk, and how the source stood when it had made it and not yet the next."""
+
+    chunk: Chunk
+    outcome: NodeOutcome
+
+
 class _Ahead:
     """Makes the source's chunks in a thread, at most one ahead of who takes them."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._made: Queue[Chunk | _End] = Queue(maxsize=_AHEAD)
+        self._made: Queue[_Made | _End] = Queue(maxsize=_AHEAD)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[_Made]:
         """Yield the chunks; raises here what the source raised there."""
         self._thread.start()
         while True:
@@ -81,13 +89,13 @@ class _Ahead:
         error: BaseException | None = None
         try:
             for chunk in self._source.produce():
-                if not self._put(chunk):
+                if not self._put(_Made(chunk, self._source.outcome())):
                     return
         except BaseException as raised:  # noqa: BLE001 - travels to the thread that takes chunks
             error = raised
         self._put(_End(error))
 
-    def _put(self, item: Chunk | _End) -> bool:
+    def _put(self, item: _Made | _End) -> bool:
         while not self._is_over.is_set():
             try:
                 self._made.put(item, timeout=_POLL_S)
@@ -159,14 +167,14 @@ class ChainRun:
         chunks = ahead.chunks()
         while True:
             try:
-                chunk = next(chunks, None)
+                made = next(chunks, None)
             except Exception as error:
                 raise NodeError(source.task.name) from error
-            if chunk is None:
+            if made is None:
                 return
-            self._process(source, chunk)
+            self._process(source, made.chunk)
             if not any(step.operator.is_holding() for step in self._steps):
-                self._checkpoint(chunk)
+                self._checkpoint(made)
 
     def _process(self, step: _Step, chunk: Chunk) -> None:
         step.was_reached = True
@@ -205,12 +213,12 @@ class ChainRun:
             for emission in self._guarded(step, emissions):
                 self._pass_on(step, emission)
 
-    def _checkpoint(self, chunk: Chunk) -> None:
+    def _checkpoint(self, made: _Made) -> None:
         receipts: dict[str, Receipt] = {}
         written_s = 0.0
         totals: dict[str, Totals] = {}
         for step in self._steps:
-            outcome = step.operator.outcome()
+            outcome = made.outcome if step is self._steps[0] else step.operator.outcome()
             totals[step.task.name] = totals_of(outcome, is_gate=step.task.op == "gate")
             written_s += outcome.write_duration_s
             for receipt in outcome.receipts[-1:]:
@@ -219,8 +227,8 @@ class ChainRun:
                     receipts[step.task.name] = receipt
         self._resources.channel.send(
             ChunkDone(
-                next_chunk=chunk.number + 1,
-                cursor=chunk.cursor,
+                next_chunk=made.chunk.number + 1,
+                cursor=made.chunk.cursor,
                 totals=totals,
                 receipts=receipts,
                 write_duration_s=written_s - self._write_s,
