@@ -9,6 +9,7 @@ from datetime import date
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
 
 from openbell.sdk.values import BarWidth
 
@@ -145,18 +146,29 @@ def _inside(kind: Annotation, step: str | int) -> Annotation:
             if step in {name, field.alias}:
                 return _bare(field.annotation)
         return None
-    arguments = get_args(kind)
-    return (
-        _bare(arguments[-1] if len(arguments) == 1 or isinstance(step, str) else arguments[0])
-        if arguments
-        else None
-    )
+    arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]
+    return _bare(arguments[-1]) if arguments else None
 
 
 def _bare(kind: Annotation) -> Annotation:
-    if get_origin(kind) is Annotated:
+    origin: Annotation = get_origin(kind)
+    if origin is Annotated:
         return _bare(get_args(kind)[0])
-    if get_origin(kind) in {Union, types.UnionType}:
+    if origin in {Union, types.UnionType}:
         options: Iterable[Any] = [option for option in get_args(kind) if option is not type(None)]
         return _bare(next(iter(options)))
     return kind
+
+
+def field_model(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model that the field's value is read with, or None."""
+    kind = _bare(field.annotation)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def entry_model(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model of the entries of a field that is a mapping or a list, or None."""
+    arguments = get_args(_bare(field.annotation))
+    kinds = [_bare(argument) for argument in arguments if argument is not Ellipsis]
+    kind = kinds[-1] if kinds else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -40,6 +40,14 @@ class Document:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A deployment with the effective tree it came from, substitutions filled in."""
+
+    tree: Tree
+    deployment: Deployment
+
+
 def load_deployment(
     source: Path | Document,
     *,
@@ -54,15 +62,28 @@ def load_deployment(
     wins over the file. Pipelines whose plugin or provider is not there end in `refused`. Raises
     SettingsError with every problem, each with file, line, column, key and a way out.
     """
+    return load(source, registry=registry, env=env, profile=profile, overrides=overrides).deployment
+
+
+def load(
+    source: Path | Document,
+    *,
+    registry: Registry,
+    env: Mapping[str, str],
+    profile: str | None = None,
+    overrides: Mapping[str, str] = _NO_OVERRIDES,
+) -> Loaded:
+    """Do what `load_deployment` does, and return what it went through as well."""
     document = source if isinstance(source, Document) else open_document(source)
     tree, name, problems = _effective(document, profile, env, overrides)
     substitution = Substitution(env, problems)
-    parts = read_parts(substitution.apply(tree), problems)
+    filled = substitution.apply(tree)
+    parts = read_parts(filled, problems)
     uses = UseReader(registry, problems, document.folder, env.get("HOME")).read(parts)
     graphs = GraphReader(registry, problems, parts, uses).read()
     overlays = _overlays(parts.calendars, problems)
     problems.raise_if_any()
-    return Deployment(
+    deployment = Deployment(
         source=document.source,
         profile=name,
         digest=digest(tree),
@@ -80,6 +101,7 @@ def load_deployment(
         daemon=_daemon(parts.daemon, document.folder),
         secrets=tuple(sorted(uses.secrets | substitution.secrets)),
     )
+    return Loaded(tree=filled, deployment=deployment)
 
 
 def open_document(path: Path) -> Document:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import to_jsonable_python
 
+from openbell.config.fields import known_keys
 from openbell.config.parts import Parts
 from openbell.config.plugins import Registry, refusal_of
 from openbell.config.problems import Problems, nearest
@@ -79,8 +80,10 @@ class UseReader:
         if spec is None:
             return
         raw = dict(section.model_extra or {})
-        if "write" in spec.settings_model.model_fields and "write" in section.model_fields_set:
-            raw["write"] = section.write.model_dump(mode="json", exclude_unset=True)
+        if "write" in spec.settings_model.model_fields:
+            wanted = known_keys(spec.settings_model, ("write",))
+            written = section.write.model_dump(mode="json")
+            raw["write"] = {key: value for key, value in written.items() if key in wanted}
         settings = self._settings(spec, raw, path)
         if settings is None:
             return
