@@ -28,6 +28,14 @@ TOP_LEVEL = {
     "tests",
     "uv.lock",
 }
+BROAD_EXCEPTS = {
+    "daemon/openbell/execution/worker/__main__.py": "a node attempt",
+    "daemon/openbell/http/app.py": "the HTTP handler",
+    "daemon/openbell/plugin_host/guard.py": "plugin load",
+    "daemon/openbell/supervisor/crashes.py": "supervision: what an actor's crash means",
+    "daemon/openbell/execution/pool.py": "carried out of a task group and raised there",
+    "daemon/openbell/supervisor/deadline.py": "carried out of a task group and raised there",
+}
 FRAGMENT = re.compile(
     r"[a-z0-9]+(\.[a-z0-9][a-z0-9_-]*)?\.(breaking|feature|fix|deprecation|security|docs)\.md"
 )
@@ -110,9 +118,6 @@ def test_every_module_uses_the_annotations_of_the_future() -> None:
 
 
 def test_broad_excepts_stand_in_the_agreed_places() -> None:
-    agreed = {
-        "daemon/openbell/plugin_host/guard.py",
-    }
     found = {
         str(path)
         for path in modules()
@@ -120,8 +125,7 @@ def test_broad_excepts_stand_in_the_agreed_places() -> None:
         for node in ast.walk(ast.parse(text_of(path)))
         if isinstance(node, ast.ExceptHandler) and _is_swallowing(node)
     }
-    assert len(found) <= 5, f"node attempt, rule, plugin load, alert, HTTP handler: {found}"
-    assert agreed <= found
+    assert sorted(found - BROAD_EXCEPTS.keys()) == []
 
 
 def _is_swallowing(handler: ast.ExceptHandler) -> bool:
