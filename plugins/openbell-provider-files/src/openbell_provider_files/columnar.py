@@ -41,7 +41,7 @@ class ColumnarReader:
     def _rows(self, table: pa.Table, first_row: int) -> RawRows:
         names = table.schema.names
         layout = resolve(
-            self._settings.columns, names=names, width=len(names), source=self._file.source
+            self._settings.mapping, names=names, width=len(names), source=self._file.source
         )
         columns = {
             field: [_plain(table.column(index)) for index in indexes]

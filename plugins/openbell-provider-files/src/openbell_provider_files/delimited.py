@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
@@ -74,31 +75,36 @@ class DelimitedReader:
         else:
             counts = Counter(len(self._split(block.text(index))) for index in sample)
             width = counts.most_common(1)[0][0]
-        layout = resolve(self._settings.columns, names=names, width=width, source=self._file.source)
+        layout = resolve(self._settings.mapping, names=names, width=width, source=self._file.source)
         return _Shape(width, layout, self._delimiter)
 
-    def _split(self, text: str) -> list[str]:
-        try:
-            return next(csv.reader([text.replace("\n", " ")], delimiter=self._delimiter), [])
-        except csv.Error:
-            return []
+    def _split(self, text: str) -> Sequence[str]:
+        return _fields(text.replace("\n", " "), self._delimiter, strict=False)
 
     def _rows(self, block: Block, shape: _Shape, rows: slice, *, next_row: int) -> RawRows:
         parsed = None if block.has_stray_quote else _by_arrow(block, shape, rows)
-        good, table, broken = parsed or _by_python(block, shape, rows)
+        if parsed is None:
+            parsed = _by_python(block, shape, rows)
         return RawRows(
             columns={
-                field: [table[index] for index in indexes]
+                field: [parsed.columns[index] for index in indexes]
                 for field, indexes in shape.layout.items()
             },
-            lines=block.lines[good],
-            raw_text=lambda index: block.text(int(good[index])),
+            lines=parsed.lines,
+            raw_text=parsed.raw_text,
             next_row=next_row,
-            broken=broken,
+            broken=parsed.broken,
         )
 
 
-_Parsed = tuple[np.ndarray[tuple[int], np.dtype[np.int64]], dict[int, pa.Array], list[BrokenRow]]
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """Rows that were split into columns (by index), and those that could not be."""
+
+    columns: dict[int, pa.Array]
+    lines: npt.NDArray[np.int64]
+    raw_text: Callable[[int], str]
+    broken: list[BrokenRow]
 
 
 def _by_arrow(block: Block, shape: _Shape, rows: slice) -> _Parsed | None:
@@ -135,61 +141,79 @@ def _by_arrow(block: Block, shape: _Shape, rows: slice) -> _Parsed | None:
         return None
     is_good = np.ones(row_count, dtype=bool)
     is_good[[number for number, _ in bad_rows]] = False
-    broken = [
-        _wrong_width(block, rows.start + number, shape.width, count) for number, count in bad_rows
-    ]
-    columns = {index: table.column(str(index)).combine_chunks() for index in used}
-    return np.flatnonzero(is_good) + rows.start, columns, [row for row in broken if row]
+    good = np.flatnonzero(is_good) + rows.start
+    broken = []
+    for number, count in bad_rows:
+        index = rows.start + number
+        broken += _wrong_width(int(block.lines[index]), block.text(index), count, shape.width)
+    return _Parsed(
+        columns={index: table.column(str(index)).combine_chunks() for index in used},
+        lines=block.lines[good],
+        raw_text=lambda index: block.text(int(good[index])),
+        broken=broken,
+    )
 
 
 def _by_python(block: Block, shape: _Shape, rows: slice) -> _Parsed:
-    """Split line by line, so that one stray quote costs one row."""
+    """Split line by line, so that a stray quote costs no row but its own."""
     used = sorted({index for indexes in shape.layout.values() for index in indexes})
-    good: list[int] = []
     cells: dict[int, list[str]] = {index: [] for index in used}
+    lines: list[int] = []
+    texts: list[str] = []
     broken: list[BrokenRow] = []
-    at = rows.start
-    while at < rows.stop:
-        text, count = _joined(block, at, rows.stop)
-        fields = _fields(text, shape.delimiter)
-        if len(fields) == shape.width:
-            good.append(at)
+    todo = [
+        (int(block.lines[index]) + number, text)
+        for index in range(rows.start, rows.stop)
+        for number, text in enumerate(block.text(index).split("\n"))
+    ]
+    at = 0
+    while at < len(todo):
+        line, first = todo[at]
+        text, fields, count = _record(
+            [text for _, text in todo[at : at + _MAX_JOINED_LINES]], shape
+        )
+        if fields is None:
+            found = len(_fields(first, shape.delimiter, strict=False))
+            broken += _wrong_width(line, first, found, shape.width)
+        else:
+            lines.append(line)
+            texts.append(text)
             for index in used:
                 cells[index].append(fields[index])
-        elif (row := _wrong_width(block, at, shape.width, len(fields), text=text)) is not None:
-            broken.append(row)
         at += count
-    columns = {index: pa.array(texts, pa.string()) for index, texts in cells.items()}
-    return np.array(good, dtype=np.int64), columns, broken
+    return _Parsed(
+        columns={index: pa.array(column, pa.string()) for index, column in cells.items()},
+        lines=np.array(lines, dtype=np.int64),
+        raw_text=lambda index: texts[index],
+        broken=broken,
+    )
 
 
-def _joined(block: Block, at: int, stop: int) -> tuple[str, int]:
-    """Return the record at `at` with the lines that its quotes take in, and their number."""
-    text = block.text(at)
-    if text.count('"') % 2 == 0:
-        return text, 1
-    joined = text
-    for count in range(2, min(_MAX_JOINED_LINES, stop - at) + 1):
-        joined = f"{joined}\n{block.text(at + count - 1)}"
-        if joined.count('"') % 2 == 0:
-            return joined, count
-    return text, 1
+def _record(texts: Sequence[str], shape: _Shape) -> tuple[str, Sequence[str] | None, int]:
+    """Return the record that begins with the first line, its fields, and how many lines it has."""
+    joined = ""
+    for count, text in enumerate(texts, start=1):
+        joined = text if count == 1 else f"{joined}\n{text}"
+        if count == 1 or joined.count('"') % 2 == 0:
+            fields = _fields(joined, shape.delimiter, strict=True)
+            if len(fields) == shape.width:
+                return joined, fields, count
+            if joined.count('"') % 2 == 0:
+                break
+    return texts[0], None, 1
 
 
-def _fields(text: str, delimiter: str) -> Sequence[str]:
+def _fields(text: str, delimiter: str, *, strict: bool) -> Sequence[str]:
     try:
-        return next(csv.reader([text], delimiter=delimiter), [])
+        return next(csv.reader([text], delimiter=delimiter, strict=strict), [])
     except csv.Error:
         return ()
 
 
-def _wrong_width(
-    block: Block, index: int, width: int, count: int, *, text: str | None = None
-) -> BrokenRow | None:
-    """Return the broken row, or None for a line of blanks."""
-    raw = block.text(index) if text is None else text
+def _wrong_width(line: int, raw: str, count: int, width: int) -> list[BrokenRow]:
+    """Return the broken row, none for a line of blanks."""
     if not raw.strip():
-        return None
+        return []
     stray = raw.count('"') % 2 == 1
     why = "; a quote is opened and not closed" if stray else ""
-    return BrokenRow(int(block.lines[index]), raw, f"has {count} columns instead of {width}{why}")
+    return [BrokenRow(line, raw, f"has {count} columns instead of {width}{why}")]

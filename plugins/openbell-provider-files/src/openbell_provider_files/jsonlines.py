@@ -50,7 +50,7 @@ class JsonLinesReader:
             return None
         keys = list(names)
         layout = resolve(
-            self._settings.columns, names=keys, width=len(keys), source=self._file.source
+            self._settings.mapping, names=keys, width=len(keys), source=self._file.source
         )
         return keys, layout
 

@@ -29,6 +29,7 @@ _KINDS: dict[str, Kind] = {
     ".arrow": "arrow", ".ipc": "arrow", ".feather": "arrow",
 }  # fmt: skip
 _SMALL_BYTES = 16 << 20
+_PART_BYTES = 1 << 20
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
     UnicodeError, pa.ArrowException, ValueError, OverflowError, MemoryError,
@@ -80,11 +81,15 @@ class Bounded:
         self.read_bytes = 0
 
     def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes; raises MalformedError beyond the limits."""
-        data = self._stream.read(size)
-        self.read_bytes += len(data)
-        self.check(self.read_bytes)
-        return data
+        """Return `size` bytes, fewer only at the end; raises MalformedError beyond the limits."""
+        parts: list[bytes] = []
+        missing = size
+        while missing and (part := self._stream.read(min(missing, _PART_BYTES))):
+            parts.append(part)
+            missing -= len(part)
+            self.read_bytes += len(part)
+            self.check(self.read_bytes)
+        return b"".join(parts)
 
     def check(self, size_bytes: int) -> None:
         """Raise MalformedError if that many uncompressed bytes are too many."""
@@ -104,7 +109,7 @@ class Bounded:
     def read_all(self) -> bytes:
         """Return everything that is left."""
         parts = []
-        while part := self.read(1 << 20):
+        while part := self.read(_PART_BYTES):
             parts.append(part)
         return b"".join(parts)
 

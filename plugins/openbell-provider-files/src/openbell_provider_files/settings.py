@@ -28,7 +28,9 @@ OneOrMore = tuple[str, ...]
 class FilesSettings(PluginSettings):
     """Where the files are and how a line of them becomes a bar."""
 
-    profile: str | None = Field(None, description="ready-made settings to start from")
+    profile: str | None = Field(
+        None, description="ready-made settings to start from; None once they are filled in"
+    )
     root: str = Field(".", description="directory that holds the files")
     path: str = Field(description="path below root, with {symbol}, {date:%Y%m%d}, * and ?")
     member: str | None = Field(None, description="which file inside a zip (same placeholders)")
@@ -38,7 +40,10 @@ class FilesSettings(PluginSettings):
     header: bool = Field(True, description="whether the first line names the columns")
     skip_lines: int = Field(0, ge=0, description="lines before the header or the data")
     delimiter: str | None = Field(None, description="one character; default , (tsv: tab)")
-    columns: dict[str, ColumnRef] = Field(description="field -> header name or position from 1")
+    columns: dict[str, ColumnRef | None] = Field(
+        description="field -> header name or position from 1, or several for their mean; "
+        "null takes a field out of the profile"
+    )
     price_scale: float = Field(
         1.0,
         gt=0,
@@ -79,11 +84,10 @@ class FilesSettings(PluginSettings):
         if name not in PROFILES:
             known = ", ".join(PROFILES)
             raise ValueError(f"profile {name!r} is unknown; there are {known}")
-        merged = {**PROFILES[name], **data}
+        merged = {**PROFILES[name], **data, "profile": None}
         columns = data.get("columns")
         if isinstance(columns, Mapping):
-            both = {**PROFILES[name]["columns"], **columns}
-            merged["columns"] = {field: ref for field, ref in both.items() if ref is not None}
+            merged["columns"] = {**_kept(PROFILES[name]["columns"], columns), **columns}
         return merged
 
     @field_validator("ts_format", "date_format", "time_format", mode="before")
@@ -149,7 +153,8 @@ class FilesSettings(PluginSettings):
 
     @field_validator("columns")
     @classmethod
-    def _known_fields(cls, value: dict[str, ColumnRef]) -> dict[str, ColumnRef]:
+    def _known_fields(cls, value: dict[str, ColumnRef | None]) -> dict[str, ColumnRef | None]:
+        value = {field: ref for field, ref in value.items() if ref is not None}
         unknown = [field for field in value if field not in FIELDS]
         if unknown:
             raise ValueError(
@@ -174,6 +179,11 @@ class FilesSettings(PluginSettings):
         return self
 
     @property
+    def mapping(self) -> dict[str, ColumnRef]:
+        """The columns that are mapped."""
+        return {field: ref for field, ref in self.columns.items() if ref is not None}
+
+    @property
     def dated(self) -> bool:
         """Whether the path of a file says of which day it is."""
         return PathTemplate(self.path).has_date
@@ -182,6 +192,17 @@ class FilesSettings(PluginSettings):
     def when_missing(self) -> Literal["error", "skip", "no_data"]:
         """What to do about a file that is not there, with the default filled in."""
         return self.on_missing or ("skip" if self.dated else "error")
+
+
+def _kept(ready: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile's columns that stand beside the given ones: one way to tell the time."""
+    told = {field for field, ref in given.items() if ref is not None}
+    dropped: set[str] = set()
+    if "ts" in told:
+        dropped = {"date", "time"}
+    elif told & {"date", "time"}:
+        dropped = {"ts"}
+    return {field: ref for field, ref in ready.items() if field not in dropped}
 
 
 def _check_times(settings: FilesSettings) -> None:
@@ -199,7 +220,7 @@ def _check_times(settings: FilesSettings) -> None:
 
 def _check_positions(settings: FilesSettings) -> None:
     texts = settings.format in {"auto", "csv", "tsv"}
-    for field, ref in settings.columns.items():
+    for field, ref in settings.mapping.items():
         for one in ref if isinstance(ref, tuple) else (ref,):
             if isinstance(one, str) and texts and not settings.header:
                 raise ValueError(
