@@ -73,7 +73,7 @@ PIPELINE = Pipeline(
         Node(name="hold", op="quarantine", needs={"check": ("fail", "quarantine")}),
     ),
 )
-SECRET = "hunter2-very-secret"  # noqa: S105 - planted to be looked for
+SECRET = "hunter2-very-secret"
 DEPLOYMENT = Deployment(
     source="/etc/openbell/openbell.yaml",
     profile="dev",
@@ -209,9 +209,7 @@ class DoubleHistory:
     ) -> Sequence[StoredEvent]:
         await anyio.lowlevel.checkpoint()
         return [
-            event
-            for event in self.stored
-            if event.id > after_id and run_id in {None, event.run_id}
+            event for event in self.stored if event.id > after_id and run_id in {None, event.run_id}
         ][:limit]
 
     async def last_event_id(self) -> int:
@@ -391,7 +389,9 @@ class DoubleEngine:
     async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
         run = self._find(run_or_job_id)
         if not run.state.is_final:
-            raise ConflictError(f"run {run.run_id} is {run.state}; only an ended run can be retried")
+            raise ConflictError(
+                f"run {run.run_id} is {run.state}; only an ended run can be retried"
+            )
         again = await self.submit(Submission(pipeline=run.pipeline, origin=by))
         return self._change(again.run_id, retry_of=run.run_id)
 

@@ -7,51 +7,40 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openbell.http.problems import ProblemAnswer
 
 SCOPE_KEY = "openbell.caller"
-_UCRED = struct.Struct("3i")
+_UCRED = struct.Struct("iII")
 
-
-class _HasOptions(Protocol):
-    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """The process at the other end of a Unix socket, as the kernel saw it connect."""
-
-    pid: int
-    uid: int
-    gid: int
+Authorize = Callable[[socket.socket], bool]
+"""Says of a connection of the Unix socket whether its peer may use it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Where a request comes from. `abort` cuts its connection at once."""
+    """Where a request comes from: a user over the Unix socket, or TCP (`uid` is None).
 
-    peer: Peer | None
+    `abort` cuts its connection at once.
+    """
+
+    uid: int | None
     is_allowed: bool
     abort: Callable[[], None]
 
     @property
     def who(self) -> str:
         """A word for the record."""
-        return f"uid {self.peer.uid}" if self.peer else "token"
+        return "token" if self.uid is None else f"uid {self.uid}"
 
 
-Authorize = Callable[[Peer], bool]
-
-
-def read_peer(connection: _HasOptions) -> Peer:
-    """Return who connected to this Unix socket (SO_PEERCRED, unix(7))."""
+def uid_of(connection: socket.socket) -> int:
+    """Return the user who connected to this Unix socket, as the kernel saw it (unix(7))."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    pid, uid, gid = _UCRED.unpack(raw)
-    return Peer(pid=pid, uid=uid, gid=gid)
+    _, uid, _ = _UCRED.unpack(raw)
+    return int(uid)
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -64,7 +53,7 @@ def _nothing() -> None:
     """Cut nothing: there is no connection."""
 
 
-_STRANGER = Caller(peer=None, is_allowed=False, abort=_nothing)
+_STRANGER = Caller(uid=None, is_allowed=False, abort=_nothing)
 
 
 class WithCaller:
@@ -106,11 +95,11 @@ class Guard:
         caller = caller_of(scope)
         if caller.is_allowed:
             return None
-        if caller.peer is not None:
+        if caller.uid is not None:
             return ProblemAnswer.of(
                 403,
                 "forbidden",
-                f"uid {caller.peer.uid} may not use this socket; it is for the daemon's own user, "
+                f"uid {caller.uid} may not use this socket; it is for the daemon's own user, "
                 "root, and the members of `daemon: socket_group`",
             )
         if scope["path"] in {"/livez", "/readyz"} or self._has_token(scope):

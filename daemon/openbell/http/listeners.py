@@ -1,4 +1,4 @@
-"""Sockets to listen on: a Unix socket, one inherited from systemd, TCP."""
+"""Sockets to listen on: a Unix socket, TCP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROBE_S = 1.0
 
 
 @contextmanager
-def unix_listener(path: Path, *, group: str | None = None) -> Iterator[socket.socket]:
+def unix_listener(path: Path, *, group: str | int | None = None) -> Iterator[socket.socket]:
     """Yield a socket bound to `path`, mode 0660, of `group` if given; the file goes at the end.
 
     A file that nobody listens on any more is replaced. Raises SettingsError when the path is too
@@ -36,21 +36,6 @@ def unix_listener(path: Path, *, group: str | None = None) -> Iterator[socket.so
             with suppress(FileNotFoundError):
                 if path.lstat().st_ino == inode:
                     path.unlink()
-    finally:
-        listener.close()
-
-
-@contextmanager
-def inherited_listener(descriptor: int) -> Iterator[socket.socket]:
-    """Yield the socket that the service manager passed as file descriptor `descriptor`."""
-    try:
-        listener = socket.socket(fileno=descriptor)
-    except OSError as error:
-        raise _refused(f"file descriptor {descriptor} is no socket: {error.strerror}") from error
-    try:
-        if listener.type != socket.SOCK_STREAM:
-            raise _refused(f"file descriptor {descriptor} is not a stream socket")
-        yield listener
     finally:
         listener.close()
 
@@ -106,7 +91,7 @@ def _clear(path: Path) -> None:
     )
 
 
-def _bind(listener: socket.socket, path: Path, group: str | None) -> int:
+def _bind(listener: socket.socket, path: Path, group: str | int | None) -> int:
     """Bind, so that nobody outside the owner and the group could ever connect."""
     umask = os.umask(0o177)
     try:

@@ -17,7 +17,7 @@ from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 
 from openbell.http.app import HttpApp
-from openbell.http.connections import Authorize, Caller, WithCaller, read_peer
+from openbell.http.connections import Authorize, Caller, WithCaller, uid_of
 
 GRACE_S = 3.0
 _BACKLOG = 512
@@ -87,9 +87,8 @@ class Server:
         connection = writer.get_extra_info("socket")
         abort = writer.transport.abort
         if connection.family != socket.AF_UNIX:
-            return Caller(peer=None, is_allowed=False, abort=abort)
-        peer = read_peer(connection)
-        return Caller(peer=peer, is_allowed=self._authorize(peer), abort=abort)
+            return Caller(uid=None, is_allowed=False, abort=abort)
+        return Caller(uid=uid_of(connection), is_allowed=self._authorize(connection), abort=abort)
 
 
 async def serve(

@@ -63,3 +63,22 @@ def _named(env: Mapping[str, str], given: str | Path | None) -> Path | None:
     if of_unit := env.get("RUNTIME_DIRECTORY"):
         return Path(of_unit.split(":", maxsplit=1)[0]) / SOCKET_NAME
     return None
+
+
+def config_file(
+    env: Mapping[str, str],
+    given: str | Path | None = None,
+    *,
+    exists: Callable[[Path], bool] = Path.exists,
+) -> Path | None:
+    """Return the configuration file: `given`, `OPENBELL_CONFIG`, `./openbell.yaml`, the system's.
+
+    None when nothing is named and none of them is there.
+    """
+    if named := given or env.get("OPENBELL_CONFIG"):
+        return Path(named)
+    candidates = [Path("openbell.yaml")]
+    if of_unit := env.get("CONFIGURATION_DIRECTORY"):
+        candidates.append(Path(of_unit.split(":", maxsplit=1)[0]) / "openbell.yaml")
+    candidates.append(Path("/etc/openbell/openbell.yaml"))
+    return next((candidate for candidate in candidates if exists(candidate)), None)

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import httpx
 import pytest
+from doubles.serving import Served
 
 pytestmark = pytest.mark.integration
 
 
-async def submitted(client: httpx.AsyncClient, **body: object) -> dict[str, object]:
+async def submitted(client: httpx.AsyncClient, **body: object) -> dict[str, Any]:
     answer = await client.post("/api/pipeline/jobs", json={"job": "lean_daily", **body})
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
 
 
-async def test_a_submitted_job_is_accepted_and_can_be_looked_up(served, client) -> None:
+async def test_a_submitted_job_is_accepted_and_can_be_looked_up(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     answer = await client.post("/api/pipeline/jobs", json={"job": "lean_daily"})
 
     assert answer.status_code == 202
@@ -24,7 +29,9 @@ async def test_a_submitted_job_is_accepted_and_can_be_looked_up(served, client) 
     assert shown.json()["run_id"] == run["run_id"]
 
 
-async def test_a_finished_run_shows_its_totals_and_nodes(served, client) -> None:
+async def test_a_finished_run_shows_its_totals_and_nodes(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     run = await submitted(client)
     await served.engine.start(run["run_id"])
     await served.engine.finish(run["run_id"])
@@ -43,7 +50,9 @@ async def test_a_finished_run_shows_its_totals_and_nodes(served, client) -> None
     assert list(summary["nodes"]) == ["fetch", "check", "publish", "hold"]
 
 
-async def test_every_option_of_a_job_reaches_the_engine(served, client) -> None:
+async def test_every_option_of_a_job_reaches_the_engine(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     body = {
         "pipeline": "lean_daily",
         "params": {"universe": ["AAPL"]},
@@ -61,7 +70,9 @@ async def test_every_option_of_a_job_reaches_the_engine(served, client) -> None:
     assert asked.params == {"universe": ["AAPL"]}
 
 
-async def test_running_lists_only_what_has_not_ended(served, client) -> None:
+async def test_running_lists_only_what_has_not_ended(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     ended = await submitted(client)
     waiting = await submitted(client)
     await served.engine.finish(ended["run_id"])
@@ -71,7 +82,9 @@ async def test_running_lists_only_what_has_not_ended(served, client) -> None:
     assert [item["run_id"] for item in items] == [waiting["run_id"]]
 
 
-async def test_cancel_and_retry_follow_the_life_of_a_run(served, client) -> None:
+async def test_cancel_and_retry_follow_the_life_of_a_run(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     run = await submitted(client)
     at = f"/api/pipeline/jobs/{run['job_id']}"
 
@@ -91,7 +104,7 @@ async def test_cancel_and_retry_follow_the_life_of_a_run(served, client) -> None
     assert retried.json()["retry_of"] == run["run_id"]
 
 
-async def test_an_unknown_id_is_a_problem_with_a_stable_type(client) -> None:
+async def test_an_unknown_id_is_a_problem_with_a_stable_type(client: httpx.AsyncClient) -> None:
     for method, at in (("GET", ""), ("DELETE", ""), ("PUT", "/retry")):
         answer = await client.request(method, f"/api/pipeline/jobs/run_nope{at}")
         assert answer.status_code == 404
@@ -99,7 +112,7 @@ async def test_an_unknown_id_is_a_problem_with_a_stable_type(client) -> None:
         assert answer.json()["type"] == "urn:openbell:problem:unknown-run"
 
 
-async def test_an_unknown_job_names_the_nearest(client) -> None:
+async def test_an_unknown_job_names_the_nearest(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/pipeline/jobs", json={"job": "lean_dialy"})
 
     assert answer.status_code == 404
@@ -107,7 +120,7 @@ async def test_an_unknown_job_names_the_nearest(client) -> None:
     assert answer.json()["known"] == ["lean_daily"]
 
 
-async def test_an_unknown_key_is_refused_with_a_hint(client) -> None:
+async def test_an_unknown_key_is_refused_with_a_hint(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/pipeline/jobs", json={"job": "lean_daily", "dryrun": True})
 
     assert answer.status_code == 422
@@ -129,7 +142,9 @@ async def test_an_unknown_key_is_refused_with_a_hint(client) -> None:
         ({"job": ""}, "at least 1 character"),
     ],
 )
-async def test_a_wrong_body_says_what_is_wrong(client, body, says) -> None:
+async def test_a_wrong_body_says_what_is_wrong(
+    client: httpx.AsyncClient, body: dict[str, object], says: str
+) -> None:
     answer = await client.post("/api/pipeline/jobs", json=body)
 
     assert answer.status_code == 422
@@ -137,7 +152,7 @@ async def test_a_wrong_body_says_what_is_wrong(client, body, says) -> None:
     assert says in answer.json()["detail"]
 
 
-async def test_wrong_parameters_come_back_with_their_keys(client) -> None:
+async def test_wrong_parameters_come_back_with_their_keys(client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/api/pipeline/jobs", json={"job": "lean_daily", "params": {"wrong": "x"}}
     )
@@ -147,7 +162,9 @@ async def test_wrong_parameters_come_back_with_their_keys(client) -> None:
     assert answer.json()["errors"][0]["key"] == "params.wrong"
 
 
-async def test_a_draining_daemon_asks_to_come_back_later(served, client) -> None:
+async def test_a_draining_daemon_asks_to_come_back_later(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     served.engine.state = "draining"
 
     answer = await client.post("/api/pipeline/jobs", json={"job": "lean_daily"})
@@ -157,7 +174,9 @@ async def test_a_draining_daemon_asks_to_come_back_later(served, client) -> None
     assert answer.json()["type"] == "urn:openbell:problem:not-accepted"
 
 
-async def test_the_same_key_and_body_give_the_same_answer(served, client) -> None:
+async def test_the_same_key_and_body_give_the_same_answer(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     headers = {"idempotency-key": "k-1"}
     first = await client.post("/api/pipeline/jobs", json={"job": "lean_daily"}, headers=headers)
     again = await client.post("/api/pipeline/jobs", json={"job": "lean_daily"}, headers=headers)
@@ -168,7 +187,9 @@ async def test_the_same_key_and_body_give_the_same_answer(served, client) -> Non
     assert len(served.engine.submissions) == 1
 
 
-async def test_the_same_key_with_another_body_is_refused(served, client) -> None:
+async def test_the_same_key_with_another_body_is_refused(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     headers = {"idempotency-key": "k-1"}
     await client.post("/api/pipeline/jobs", json={"job": "lean_daily"}, headers=headers)
     other = await client.post(
@@ -180,7 +201,9 @@ async def test_the_same_key_with_another_body_is_refused(served, client) -> None
     assert len(served.engine.submissions) == 1
 
 
-async def test_a_key_outlives_the_server_that_took_it(served, client) -> None:
+async def test_a_key_outlives_the_server_that_took_it(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     run = await submitted(client)
     served.engine.history.keys["before-restart"] = run["run_id"]
     headers = {"idempotency-key": "before-restart"}
@@ -195,7 +218,9 @@ async def test_a_key_outlives_the_server_that_took_it(served, client) -> None:
     assert other.status_code == 422
 
 
-async def test_twins_that_come_at_once_make_one_run(served, client) -> None:
+async def test_twins_that_come_at_once_make_one_run(
+    served: Served, client: httpx.AsyncClient
+) -> None:
     answers: list[httpx.Response] = []
 
     async def post() -> None:
@@ -213,7 +238,7 @@ async def test_twins_that_come_at_once_make_one_run(served, client) -> None:
     assert len(served.engine.submissions) == 1
 
 
-async def test_a_bug_tells_the_client_nothing(served, client) -> None:
+async def test_a_bug_tells_the_client_nothing(served: Served, client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/api/pipeline/jobs", json={"job": "lean_daily", "params": {"boom": 1}}
     )

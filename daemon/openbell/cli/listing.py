@@ -1,0 +1,220 @@
+"""`mdp get ...`, `mdp describe ...`, `mdp lineage`, `mdp pace status`: look at what the daemon knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openbell.cli.client import part
+from openbell.cli.connect import client
+from openbell.cli.control import RUN_COLUMNS, PipelineName, RunId
+from openbell.cli.options import Output, Socket, StateDir, Tz
+from openbell.cli.render import Format, Printer
+
+_NODE_COLUMNS = ("node", "op", "state", "attempts", "outcome", "rows_in", "rows_out", "error")
+_BUDGET_COLUMNS = (
+    "provider",
+    "tokens",
+    "burst",
+    "requests_per_minute",
+    "waiting",
+    "resting_until",
+    "request_count",
+    "violation_count",
+)
+_LINEAGE_COLUMNS = (
+    "committed_at",
+    "run_id",
+    "node",
+    "row_count",
+    "written_count",
+    "version",
+    "digest",
+)
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    get = typer.Typer(no_args_is_help=True, help="List what the daemon knows.")
+    for verb in (pipelines, runs, nodes, datasets, schedules, budgets, workers):
+        get.command()(verb)
+    app.add_typer(get, name="get")
+    describe = typer.Typer(no_args_is_help=True, help="Show one thing with everything about it.")
+    describe.command("run")(describe_run)
+    describe.command("pipeline")(describe_pipeline)
+    describe.command("dataset")(describe_dataset)
+    app.add_typer(describe, name="describe")
+    app.command()(lineage)
+    pace = typer.Typer(no_args_is_help=True, help="Look at vendors' budgets.")
+    pace.command("status")(budgets)
+    app.add_typer(pace, name="pace")
+
+
+def pipelines(
+    output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
+) -> None:
+    """List pipelines: active, paused, parked or refused, with the reason."""
+    items = client(socket, state_dir).items("/api/v1/pipelines")
+    columns = ("name", "state", "mode", "version", "active_runs", "queued_runs", "reason")
+    Printer(output).rows(items, columns)
+
+
+def runs(
+    *,
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", "--job", help="Of this one.")
+    ] = None,
+    state: Annotated[list[str] | None, typer.Option("--state", help="In this state.")] = None,
+    limit: Limit = 20,
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """List runs, newest first."""
+    query = {"pipeline": pipeline, "state": state, "limit": min(limit, 500)}
+    items = client(socket, state_dir).items("/api/v1/runs", query, limit=limit)
+    Printer(output, tz).rows(items, RUN_COLUMNS)
+
+
+def nodes(
+    run: RunId, output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
+) -> None:
+    """List a run's nodes in the definition's order."""
+    items = client(socket, state_dir).items(f"/api/v1/runs/{part(run)}/nodes")
+    printer = Printer(output)
+    if output is Format.TABLE:
+        items = [{**item["totals"], **item} for item in items]
+    printer.rows(items, _NODE_COLUMNS)
+
+
+def datasets(
+    output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
+) -> None:
+    """List configured datasets."""
+    items = client(socket, state_dir).items("/api/v1/datasets")
+    columns = ("name", "provider", "schema", "interval", "calendar", "symbols")
+    Printer(output).rows(items, columns)
+
+
+def schedules(
+    output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
+) -> None:
+    """List what is scheduled."""
+    items = client(socket, state_dir).items("/api/v1/schedules")
+    Printer(output).rows(items, ("pipeline", "schedule", "state"))
+
+
+def budgets(
+    output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None, tz: Tz = "UTC"
+) -> None:
+    """List providers' budgets: tokens to spend now, waiting requests, refusals."""
+    items = client(socket, state_dir).items("/api/v1/budgets")
+    Printer(output, tz).rows(items, _BUDGET_COLUMNS)
+
+
+def workers(
+    output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None, tz: Tz = "UTC"
+) -> None:
+    """List worker processes, oldest first."""
+    items = client(socket, state_dir).items("/api/v1/workers")
+    columns = ("pid", "state", "started_at", "task_count", "memory_bytes", "run_id", "node")
+    Printer(output, tz).rows(items, columns)
+
+
+def describe_run(
+    *,
+    run: RunId,
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """Show a run: totals, nodes, attempts, findings."""
+    daemon = client(socket, state_dir)
+    at = f"/api/v1/runs/{part(run)}"
+    summary = daemon.get(at)
+    attempts = daemon.items(f"{at}/attempts")
+    findings = daemon.items(f"{at}/quality")
+    printer = Printer(output, tz)
+    if output is not Format.TABLE:
+        printer.record({**summary, "attempts": attempts, "quality": findings})
+        return
+    printer.record(summary)
+    print()
+    printer.rows([{"node": name, **node} for name, node in summary["nodes"].items()], _NODE_COLUMNS)
+    if attempts:
+        print()
+        printer.rows(
+            attempts, ("node", "number", "state", "started_at", "worker_pid", "error_kind", "error")
+        )
+    if findings:
+        print()
+        printer.rows(findings, ("node", "rule", "severity", "row_count", "column", "message"))
+
+
+def describe_pipeline(
+    *,
+    pipeline: PipelineName,
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """Show a pipeline: its state, its graph, its last runs."""
+    daemon = client(socket, state_dir)
+    status = daemon.get(f"/api/v1/pipelines/{part(pipeline)}")
+    dag = daemon.get(f"/api/pipeline/workflows/{part(pipeline)}/dag")
+    last = daemon.get("/api/v1/runs", {"pipeline": pipeline, "limit": 5})["items"]
+    printer = Printer(output, tz)
+    if output is not Format.TABLE:
+        printer.record({**status, "dag": dag, "last_runs": last})
+        return
+    printer.record(status)
+    print()
+    needs: dict[str, list[str]] = {}
+    for edge in dag["edges"]:
+        needs.setdefault(edge["to"], []).append(f"{edge['from']}:{'|'.join(edge['on'])}")
+    rows = [{**node, "needs": needs.get(node["name"], [])} for node in dag["nodes"]]
+    printer.rows(rows, ("name", "op", "level", "needs"))
+    print()
+    printer.rows(last, RUN_COLUMNS)
+
+
+def describe_dataset(
+    *,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's name.")],
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """Show a dataset: its definition and its newest commits."""
+    daemon = client(socket, state_dir)
+    commits = daemon.items(f"/api/pipeline/lineage/{part(dataset)}", {"limit": 10})
+    found = [item for item in daemon.items("/api/v1/datasets") if item["name"] == dataset]
+    record = found[0] if found else {"name": dataset}
+    printer = Printer(output, tz)
+    if output is not Format.TABLE:
+        printer.record({**record, "commits": commits})
+        return
+    printer.record(record, tuple(record))
+    print()
+    printer.rows(commits, _LINEAGE_COLUMNS)
+
+
+def lineage(
+    *,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's name.")],
+    limit: Limit = 20,
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """List the newest commits into a dataset."""
+    query = {"limit": limit}
+    items = client(socket, state_dir).items(f"/api/pipeline/lineage/{part(dataset)}", query)
+    Printer(output, tz).rows(items, _LINEAGE_COLUMNS)

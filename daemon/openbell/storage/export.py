@@ -1,0 +1,99 @@
+"""Write batches of rows as CSV, JSON, JSON lines or Parquet, one batch in memory at a time."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def write(batches: Iterable[pa.RecordBatch], form: str, sink: BinaryIO) -> int:
+    """Write `batches` to `sink` as `form` (csv, json, jsonl or parquet); return how many rows.
+
+    Instants are UTC, written `2024-01-02T14:30:00.000000Z` in text. No batch, no output, except
+    `[]` in JSON.
+    """
+    return _WRITERS[form](iter(batches), sink)
+
+
+def _csv(batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> int:
+    row_count = 0
+    writer: pyarrow.csv.CSVWriter | None = None
+    try:
+        for batch in batches:
+            shown = _with_iso_instants(batch)
+            if writer is None:
+                options = pyarrow.csv.WriteOptions(quoting_style="needed")
+                target = pa.PythonFile(sink, mode="w")
+                writer = pyarrow.csv.CSVWriter(target, shown.schema, write_options=options)
+            writer.write_batch(shown)
+            row_count += batch.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return row_count
+
+
+def _with_iso_instants(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [
+        pc.strftime(column, format=_ISO) if pa.types.is_timestamp(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _parquet(batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> int:
+    row_count = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in batches:
+            if writer is None:
+                writer = pq.ParquetWriter(sink, batch.schema, compression="zstd")
+            writer.write_batch(batch)
+            row_count += batch.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return row_count
+
+
+def _jsonl(batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> int:
+    return _lines(batches, sink, between=b"\n", end=b"\n")
+
+
+def _json(batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> int:
+    sink.write(b"[\n")
+    row_count = _lines(batches, sink, between=b",\n", end=b"\n")
+    sink.write(b"]\n")
+    return row_count
+
+
+def _lines(batches: Iterator[pa.RecordBatch], sink: BinaryIO, *, between: bytes, end: bytes) -> int:
+    row_count = 0
+    for batch in batches:
+        text = io.BytesIO()
+        for row in _with_iso_instants(batch).to_pylist():
+            if row_count:
+                text.write(between)
+            text.write(json.dumps(row, ensure_ascii=False, default=str, allow_nan=True).encode())
+            row_count += 1
+        sink.write(text.getvalue())
+    if row_count:
+        sink.write(end)
+    return row_count
+
+
+_WRITERS: Mapping[str, Callable[[Iterator[Any], BinaryIO], int]] = {
+    "csv": _csv,
+    "json": _json,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+}
