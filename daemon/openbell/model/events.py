@@ -48,7 +48,10 @@ class WorkflowRetired(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSubmitted(Event):
-    """Work was accepted: from here on it is never lost. `nodes` are (name, op) in order."""
+    """Work was accepted: from here on it is never lost. `nodes` are (name, op) in order.
+
+    `parent_span_id` names the caller's span, when the request brought a `traceparent`.
+    """
 
     name: ClassVar[str] = "run.submitted"
     run_id: str
@@ -64,6 +67,7 @@ class RunSubmitted(Event):
     idempotency_key: str | None = None
     dry_run: bool = False
     trace_id: str = ""
+    parent_span_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
