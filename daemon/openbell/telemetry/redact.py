@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -104,27 +105,34 @@ class Redactor:
     def value(self, value: Any, _depth: int = 0) -> Any:  # noqa: ANN401 - any JSON-like value
         """Return a copy of `value` without secrets, in mappings, sequences and sets too.
 
-        Mappings become dicts, other collections lists; what is nested deeper than `MAX_DEPTH`
-        is hidden as a whole. Values that are no text or collection are given back as they are.
+        Mappings and dataclasses become dicts with text as keys, other collections lists, exceptions their text;
+        what is nested deeper than `MAX_DEPTH` is hidden as a whole. Other values stay.
         """
         match value:
             case str():
-                return self.text(value)
+                shown: Any = self.text(value)
             case bytes() | bytearray():
-                return self.text(value.decode("utf-8", "replace"))
+                shown = self.text(value.decode("utf-8", "replace"))
+            case BaseException():
+                shown = self.text(str(value))
             case Mapping() | list() | tuple() | AbstractSet() if _depth >= MAX_DEPTH:
-                return MASK
+                shown = MASK
             case Mapping():
-                return {
-                    self._key(key): self._entry(key, entry, _depth) for key, entry in value.items()
+                shown = {
+                    self._key(key): self._entry(key, item, _depth) for key, item in value.items()
                 }
             case list() | tuple() | AbstractSet():
-                return [self.value(item, _depth + 1) for item in value]
+                shown = [self.value(item, _depth + 1) for item in value]
+            case _ if is_dataclass(value) and not isinstance(value, type):
+                shown = self.value(
+                    {each.name: getattr(value, each.name) for each in fields(value)}, _depth
+                )
             case _:
-                return value
+                shown = value
+        return shown
 
-    def _key(self, key: Any) -> Any:  # noqa: ANN401 - keys of foreign mappings
-        return self.text(key) if isinstance(key, str) else key
+    def _key(self, key: object) -> str:
+        return self.text(str(key))
 
     def _entry(self, key: object, entry: Any, depth: int) -> Any:  # noqa: ANN401 - any value
         if entry is None or isinstance(entry, bool):
