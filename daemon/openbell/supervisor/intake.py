@@ -63,7 +63,7 @@ class Intake:
             workflow_version=target.version,
             mode=pipeline.mode,
             nodes=tuple((node.name, node.op) for node in pipeline.nodes),
-            params=_params(submission, pipeline),
+            params=run_params(submission, pipeline),
             origin=submission.origin,
             session=submission.session.isoformat() if submission.session else None,
             retry_of=retry_of.run_id if retry_of else None,
@@ -119,7 +119,7 @@ class Intake:
         return f"{self._services.random_bits(128):032x}"
 
 
-def _params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
+def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
     """Return a run's parameters: the definition's, the request's over them, and its span."""
     params: dict[str, object] = {**pipeline.params, **submission.params}
     if submission.session is None:
