@@ -38,7 +38,7 @@ def defined(version: int = 1, *, pipeline: str = "eod", fingerprint: str | None 
     )
 
 
-def submitted(run_id: str = "run_1", **changes: Any) -> ev.RunSubmitted:  # noqa: ANN401 - any field
+def submitted(run_id: str = "run_1", **changes: Any) -> ev.RunSubmitted:
     values: dict[str, Any] = {
         "at": START,
         "run_id": run_id,
@@ -74,7 +74,10 @@ def finished(
 
 
 def node(
-    name: str, state: NodeState, run_id: str = "run_1", **changes: Any  # noqa: ANN401 - any field
+    name: str,
+    state: NodeState,
+    run_id: str = "run_1",
+    **changes: Any,
 ) -> ev.NodeChanged:
     values: dict[str, Any] = {"at": after(2.0), "run_id": run_id, "pipeline": "eod"}
     return ev.NodeChanged(node=name, state=state, **{**values, **changes})

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
 
 from openbell.history.backup import check_pages
 from openbell.history.errors import HistoryBusyError, HistoryDamagedError, HistoryRefusedError
 from openbell.history.queries import Statements, load_queries
 from openbell.history.schema import Migration, migrate
 from openbell.history.writer import WriterConnection
+
+_C = TypeVar("_C", bound=sqlite3.Connection)
 
 APPLICATION_ID = 0x6F62656C
 """`obel`, in the header of every history database (SQLite file format, offset 68)."""
@@ -33,6 +38,30 @@ def primary_code(error: sqlite3.Error) -> int:
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether `error` says that the file is damaged, or no database at all."""
     return primary_code(error) in _DAMAGED
+
+
+async def connect(open_database: Callable[[], _C]) -> tuple[_C, aiosqlite.Connection]:
+    """Return what `open_database` opens in a thread of aiosqlite, and aiosqlite's side of it.
+
+    When opening raises, aiosqlite would leave its thread behind, still to be told so; an empty
+    connection takes the place of the refused one until the thread has ended.
+    """
+    opened: list[_C] = []
+    refusals: list[HistoryRefusedError] = []
+
+    def connector() -> sqlite3.Connection:
+        try:
+            opened.append(open_database())
+        except HistoryRefusedError as error:
+            refusals.append(error)
+            return sqlite3.connect(":memory:")
+        return opened[0]
+
+    connection = await aiosqlite.Connection(connector, 64)
+    if refusals:
+        await connection.close()
+        raise refusals[0]
+    return opened[0], connection
 
 
 def open_writer(
@@ -113,9 +142,12 @@ def _settle(db: sqlite3.Connection) -> None:
 def _refusals(path: Path, busy_timeout_s: float) -> Iterator[None]:
     try:
         yield
+    except OSError as error:
+        raise HistoryRefusedError(
+            path, f"cannot be opened ({error})", names_backup=False
+        ) from error
     except sqlite3.Error as error:
-        code = primary_code(error)
-        if code in _BUSY:
+        if primary_code(error) in _BUSY:
             raise HistoryBusyError(path, busy_timeout_s) from error
         if is_damage(error):
             raise HistoryDamagedError(path, str(error)) from error

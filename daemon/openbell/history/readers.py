@@ -11,7 +11,7 @@ import aiosqlite
 import anyio
 
 from openbell.history import records
-from openbell.history.opening import open_reader
+from openbell.history.opening import connect, open_reader
 from openbell.history.queries import load_queries
 from openbell.model.bodies import encode_plain
 from openbell.model.events import StoredEvent
@@ -41,29 +41,30 @@ class Readers:
         self._count = count
         self._busy_timeout_s = busy_timeout_s
         self._queries = load_queries()
-        self._give, self._take = anyio.create_memory_object_stream[aiosqlite.Connection](count)
+        self._idle: list[aiosqlite.Connection] = []
+        self._lent = anyio.Semaphore(count)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Keep the connections open inside the block."""
         async with AsyncExitStack() as stack:
             for _ in range(self._count):
-                connection = await aiosqlite.Connection(
-                    lambda: open_reader(self._path, busy_timeout_s=self._busy_timeout_s), 64
+                _, connection = await connect(
+                    lambda: open_reader(self._path, busy_timeout_s=self._busy_timeout_s)
                 )
                 stack.push_async_callback(close_connection, connection)
-                self._give.send_nowait(connection)
-            with self._give, self._take:
-                yield
+                self._idle.append(connection)
+            yield
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[aiosqlite.Connection]:
         """Lend a connection; waits while all are lent."""
-        connection = await self._take.receive()
-        try:
-            yield connection
-        finally:
-            self._give.send_nowait(connection)
+        async with self._lent:
+            connection = self._idle.pop()
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
 
     async def rows(
         self, query: str, parameters: Mapping[str, Any], make: Callable[[records.Row], _T]

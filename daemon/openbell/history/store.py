@@ -13,12 +13,12 @@ from typing import NoReturn, Self, TypeVar
 
 import aiosqlite
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from openbell.history.apply import record_events
 from openbell.history.backup import daily_backup
 from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
-from openbell.history.opening import is_damage, open_reader, open_writer
+from openbell.history.opening import connect, is_damage, open_reader, open_writer
 from openbell.history.queries import Statements
 from openbell.history.readers import Answers, Readers, close_connection
 from openbell.history.retention import Pruning
@@ -57,7 +57,7 @@ class HistoryStore(Answers):
         self._migrations = load_migrations() if migrations is None else migrations
         self._stack = AsyncExitStack()
         self._backup_limiter = anyio.CapacityLimiter(1)
-        self._send, self._inbox = anyio.create_memory_object_stream[Change](QUEUE_LENGTH)
+        self._send: MemoryObjectSendStream[Change] | None = None
 
     @property
     def path(self) -> Path:
@@ -66,11 +66,12 @@ class HistoryStore(Answers):
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            core, connection = await self._open()
+            core, connection = await connect(self._open)
             stack.push_async_callback(close_connection, connection)
             await stack.enter_async_context(self._readers.opened())
             tasks = await stack.enter_async_context(anyio.create_task_group())
-            tasks.start_soon(self._write, core, connection, self._inbox, name="history writer")
+            self._send, inbox = anyio.create_memory_object_stream[Change](QUEUE_LENGTH)
+            tasks.start_soon(self._write, core, connection, inbox, name="history writer")
             stack.callback(self._send.close)
             self._stack = stack.pop_all()
         return self
@@ -83,18 +84,10 @@ class HistoryStore(Answers):
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, traceback)
 
-    async def _open(self) -> tuple[WriterConnection, aiosqlite.Connection]:
-        opened: list[WriterConnection] = []
-
-        def connect() -> sqlite3.Connection:
-            core = open_writer(
-                self._path, busy_timeout_s=self._busy_timeout_s, migrations=self._migrations
-            )
-            opened.append(core)
-            return core
-
-        connection = await aiosqlite.Connection(connect, 64)
-        return opened[0], connection
+    def _open(self) -> WriterConnection:
+        return open_writer(
+            self._path, busy_timeout_s=self._busy_timeout_s, migrations=self._migrations
+        )
 
     async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
         """See `History`. Cancelled while it waits: all of the events are recorded, or none.
@@ -130,6 +123,8 @@ class HistoryStore(Answers):
 
     async def _change(self, apply: Callable[[Statements], _T]) -> _T:
         change = Change(apply=apply)
+        if self._send is None:
+            raise HistoryClosedError(self._path)
         try:
             await self._send.send(change)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):

@@ -1,0 +1,283 @@
+-- The sum of all migrations, written by a test's rule: one statement a block, by name. Read it; never edit it.
+
+CREATE TABLE checkpoints (
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    next_chunk INTEGER NOT NULL,
+    batch_count INTEGER NOT NULL,
+    cursor TEXT,
+    totals TEXT NOT NULL,
+    committed_at_us INTEGER NOT NULL,
+    PRIMARY KEY (run_id, node),
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_lineage (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    start_at_us INTEGER NOT NULL,
+    end_at_us INTEGER NOT NULL,
+    row_count INTEGER NOT NULL,
+    written_count INTEGER NOT NULL,
+    unchanged_count INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    committed_at_us INTEGER NOT NULL,
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX data_lineage_by_dataset ON data_lineage (dataset, id);
+
+CREATE INDEX data_lineage_by_run ON data_lineage (run_id, node);
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_us INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    run_id TEXT,
+    pipeline TEXT,
+    body TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_run ON events (run_id, id) WHERE run_id IS NOT NULL;
+
+CREATE TABLE job_dependencies (
+    pipeline TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    needs_node TEXT NOT NULL,
+    outcomes TEXT NOT NULL CHECK (json_valid(outcomes)),
+    PRIMARY KEY (pipeline, version, node, needs_node),
+    FOREIGN KEY (pipeline, version) REFERENCES pipeline_workflows (pipeline, version) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE job_executions (
+    attempt_id TEXT NOT NULL PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'success', 'failed', 'interrupted')),
+    worker_pid INTEGER,
+    error_kind TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '',
+    traceback TEXT NOT NULL DEFAULT '',
+    cpu_s REAL,
+    peak_memory_bytes INTEGER,
+    duration_s REAL,
+    started_at_us INTEGER NOT NULL,
+    finished_at_us INTEGER,
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX job_executions_by_node ON job_executions (run_id, node);
+
+CREATE VIEW job_runs AS
+SELECT
+    w.job,
+    r.run_id,
+    r.job_id,
+    r.pipeline,
+    r.mode,
+    r.state,
+    r.provider,
+    r.session,
+    r.dry_run,
+    r.retry_of,
+    r.reason,
+    r.error,
+    t.rows_in,
+    t.rows_written,
+    t.rows_unchanged,
+    t.rows_quarantined,
+    t.size_bytes,
+    t.batches,
+    r.submitted_at_us,
+    r.started_at_us,
+    r.finished_at_us,
+    r.duration_s
+FROM pipeline_runs AS r
+JOIN pipeline_workflows AS w ON w.pipeline = r.pipeline AND w.version = r.workflow_version
+JOIN run_totals AS t ON t.run_id = r.run_id
+WHERE w.job IS NOT NULL;
+
+CREATE TABLE node_log_sizes (
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    dropped_count INTEGER NOT NULL,
+    PRIMARY KEY (run_id, node, attempt),
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE node_logs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    level TEXT NOT NULL,
+    text TEXT NOT NULL,
+    written_at_us INTEGER NOT NULL,
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX node_logs_by_node ON node_logs (run_id, node, id);
+
+CREATE INDEX node_logs_by_run ON node_logs (run_id, id);
+
+CREATE TABLE pipeline_jobs (
+    job_id TEXT NOT NULL PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'success', 'failed', 'cancelled')),
+    params TEXT NOT NULL CHECK (json_valid(params)),
+    origin TEXT NOT NULL,
+    run_count INTEGER NOT NULL,
+    last_run_id TEXT NOT NULL,
+    submitted_at_us INTEGER NOT NULL,
+    finished_at_us INTEGER
+) STRICT;
+
+CREATE TABLE pipeline_metrics (
+    run_id TEXT NOT NULL REFERENCES pipeline_runs (run_id) ON DELETE CASCADE,
+    metric TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    value REAL NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
+    PRIMARY KEY (run_id, metric)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX pipeline_metrics_by_metric ON pipeline_metrics (metric, recorded_at_us);
+
+CREATE TABLE pipeline_nodes (
+    run_id TEXT NOT NULL REFERENCES pipeline_runs (run_id) ON DELETE CASCADE,
+    node TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    op TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (
+        state IN (
+            'pending', 'queued', 'running', 'retrying',
+            'success', 'failed', 'skipped', 'upstream_failed', 'cancelled'
+        )
+    ),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    outcome TEXT,
+    verdict TEXT,
+    error TEXT NOT NULL DEFAULT '',
+    error_kind TEXT NOT NULL DEFAULT '',
+    rows_in INTEGER NOT NULL DEFAULT 0,
+    rows_out INTEGER NOT NULL DEFAULT 0,
+    rows_written INTEGER NOT NULL DEFAULT 0,
+    rows_unchanged INTEGER NOT NULL DEFAULT 0,
+    rows_quarantined INTEGER NOT NULL DEFAULT 0,
+    size_bytes INTEGER NOT NULL DEFAULT 0,
+    started_at_us INTEGER,
+    finished_at_us INTEGER,
+    retry_at_us INTEGER,
+    PRIMARY KEY (run_id, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pipeline_runs (
+    run_id TEXT NOT NULL PRIMARY KEY,
+    job_id TEXT NOT NULL REFERENCES pipeline_jobs (job_id),
+    pipeline TEXT NOT NULL,
+    workflow_version INTEGER NOT NULL,
+    mode TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'success', 'failed', 'cancelled')),
+    params TEXT NOT NULL CHECK (json_valid(params)),
+    origin TEXT NOT NULL,
+    session TEXT,
+    retry_of TEXT,
+    idempotency_key TEXT UNIQUE,
+    dry_run INTEGER NOT NULL CHECK (dry_run IN (0, 1)),
+    cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+    trace_id TEXT NOT NULL,
+    provider TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '',
+    submitted_at_us INTEGER NOT NULL,
+    started_at_us INTEGER,
+    finished_at_us INTEGER,
+    duration_s REAL,
+    FOREIGN KEY (pipeline, workflow_version) REFERENCES pipeline_workflows (pipeline, version)
+) STRICT;
+
+CREATE INDEX pipeline_runs_by_finish ON pipeline_runs (finished_at_us) WHERE finished_at_us IS NOT NULL;
+
+CREATE INDEX pipeline_runs_by_job ON pipeline_runs (job_id, run_id);
+
+CREATE INDEX pipeline_runs_by_pipeline ON pipeline_runs (pipeline, run_id);
+
+CREATE INDEX pipeline_runs_by_state ON pipeline_runs (state, run_id);
+
+CREATE TABLE pipeline_workflows (
+    pipeline TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    job TEXT,
+    mode TEXT NOT NULL DEFAULT '',
+    definition TEXT NOT NULL CHECK (json_valid(definition)),
+    active INTEGER NOT NULL CHECK (active IN (0, 1)),
+    created_at_us INTEGER NOT NULL,
+    retired_at_us INTEGER,
+    PRIMARY KEY (pipeline, version)
+) STRICT;
+
+CREATE TABLE quality_results (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    chunk INTEGER NOT NULL,
+    verdict TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    message TEXT NOT NULL,
+    column_name TEXT NOT NULL,
+    row_count INTEGER NOT NULL,
+    metric REAL,
+    threshold REAL,
+    examples TEXT NOT NULL CHECK (json_valid(examples)),
+    checked_at_us INTEGER NOT NULL,
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX quality_results_by_run ON quality_results (run_id, node);
+
+CREATE VIEW run_totals AS
+SELECT
+    r.run_id,
+    r.pipeline,
+    coalesce(
+        sum(
+            CASE
+                WHEN NOT EXISTS (
+                    SELECT 1 FROM job_dependencies AS d
+                    WHERE d.pipeline = r.pipeline AND d.version = r.workflow_version AND d.node = n.node
+                ) THEN n.rows_in
+            END
+        ),
+        0
+    ) AS rows_in,
+    coalesce(sum(n.rows_written), 0) AS rows_written,
+    coalesce(sum(n.rows_unchanged), 0) AS rows_unchanged,
+    coalesce(sum(n.rows_quarantined), 0) AS rows_quarantined,
+    coalesce(sum(n.size_bytes), 0) AS size_bytes,
+    coalesce(sum(n.attempts), 0) AS attempts,
+    coalesce((SELECT sum(c.batch_count) FROM checkpoints AS c WHERE c.run_id = r.run_id), 0) AS batches
+FROM pipeline_runs AS r
+LEFT JOIN pipeline_nodes AS n ON n.run_id = r.run_id
+GROUP BY r.run_id;
+
+CREATE TABLE schema_migrations (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum TEXT NOT NULL
+) STRICT;
+
