@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.resources import files
+
+import pytest
+
+from openbell.history.queries import load_queries
+from openbell.history.schema import load_migrations, split_statements
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for migration in load_migrations():
+            for statement in split_statements(migration.sql):
+                connection.execute(statement)
+        yield connection
+
+
+@pytest.mark.parametrize("name", load_queries())
+def test_every_block_can_be_prepared_on_the_newest_schema(
+    name: str, database: sqlite3.Connection
+) -> None:
+    sql = load_queries()[name]
+    parameters = dict.fromkeys(re.findall(r":([a-z_]+)", sql))
+    if not sql.startswith("PRAGMA"):
+        database.execute(f"EXPLAIN {sql}", parameters)
+
+
+def test_every_block_is_used_and_every_name_that_is_used_exists() -> None:
+    sources = "".join(
+        source.read_text(encoding="utf-8")
+        for source in files("openbell.history").iterdir()
+        if source.name.endswith(".py")
+    )
+    unused = [name for name in load_queries() if f'"{name}"' not in sources]
+    assert unused == []
+    called = re.findall(r'\.(?:run|run_each|first|rows)\(\s*"([a-z_]+)"', sources)
+    assert set(called) <= set(load_queries())
+    assert len(called) > 40
+
+
+LISTS = {
+    "runs_newest": "sqlite_autoindex_pipeline_runs_1",
+    "runs_in_state": "pipeline_runs_by_state",
+    "runs_of_pipeline": "pipeline_runs_by_pipeline",
+    "runs_of_job": "pipeline_runs_by_job",
+    "runs_ended_before": "pipeline_runs_by_finish",
+    "events_of_run": "events_by_run",
+    "logs_of_run": "node_logs_by_run",
+    "logs_of_node": "node_logs_by_node",
+    "lineage": "data_lineage_by_dataset",
+    "insert_run_metrics": "sqlite_autoindex_pipeline_runs_1",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_come_from_an_index_without_a_sort(name: str, database: sqlite3.Connection) -> None:
+    sql = load_queries()[name]
+    parameters = dict.fromkeys(re.findall(r":([a-z_]+)", sql))
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    assert any(LISTS[name] in step for step in plan), plan
+    assert not any("ORDER BY" in step for step in plan), plan
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    numbers = [migration.number for migration in load_migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
