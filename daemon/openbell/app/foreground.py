@@ -59,9 +59,9 @@ async def run_in_foreground(
                     show(event)
                 elif _is_end(event, run.run_id):
                     break
+        summary = await _summary(whole, run.run_id)
         tasks.cancel_scope.cancel()
-        return await _summary(whole, run.run_id)
-    raise AssertionError("unreachable: the block above returns")
+    return summary
 
 
 def _is_end(event: StoredEvent | Event, run_id: str) -> bool:

@@ -11,8 +11,11 @@ from openbell.cli import (
     configuration,
     control,
     data,
+    demo,
     inspection,
     listing,
+    running,
+    serving,
     waiting,
 )
 from openbell.cli.errors import CliError
@@ -33,7 +36,17 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(root)
-    for module in (control, configuration, listing, inspection, waiting, data):
+    for module in (
+        demo,
+        running,
+        serving,
+        control,
+        configuration,
+        listing,
+        inspection,
+        waiting,
+        data,
+    ):
         module.register(app)
     return app
 
