@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from openbell.model.traces import (
     TraceParent,
     new_trace_id,
+    node_span_id,
+    node_traceparent,
     parse_traceparent,
     span_id_of,
     trace_id_of,
-    traceparent_of,
 )
 
 pytestmark = [pytest.mark.unit, pytest.mark.property]
@@ -79,5 +80,7 @@ def test_ids_follow_from_what_they_name(one: str, other: str) -> None:
 
 
 def test_a_worker_gets_the_span_of_its_attempt_as_parent() -> None:
-    header = traceparent_of(_TRACE, "att_1")
-    assert parse_traceparent(header) == TraceParent(trace_id=_TRACE, span_id=span_id_of("att_1"))
+    header = node_traceparent(_TRACE, "run_1", "fetch", 2)
+    span_id = node_span_id("run_1", "fetch", 2)
+    assert parse_traceparent(header) == TraceParent(trace_id=_TRACE, span_id=span_id)
+    assert span_id != node_span_id("run_1", "fetch", 3)

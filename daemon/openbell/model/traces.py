@@ -63,6 +63,11 @@ def span_id_of(thing_id: str) -> str:
     return hashlib.sha256(f"span {thing_id}".encode()).hexdigest()[:16]
 
 
-def traceparent_of(trace_id: str, thing_id: str) -> str:
-    """Return the `traceparent` header for work done inside the span of `thing_id`."""
-    return str(TraceParent(trace_id=trace_id, span_id=span_id_of(thing_id)))
+def node_span_id(run_id: str, node: str, attempt: int) -> str:
+    """Return the span id of attempt number `attempt` at a run's node."""
+    return span_id_of(f"{run_id}/{node}/{attempt}")
+
+
+def node_traceparent(trace_id: str, run_id: str, node: str, attempt: int) -> str:
+    """Return the `traceparent` header for what a worker does in this attempt at `node`."""
+    return str(TraceParent(trace_id=trace_id, span_id=node_span_id(run_id, node, attempt)))

@@ -244,7 +244,7 @@ LOOP_LAG = Metric(
     name="openbell.loop.lag",
     kind="gauge",
     unit="s",
-    text="How late the event loop woke at worst since it was last asked.",
+    text="How late the event loop woke at worst in the last one to two minutes.",
 )
 DATABASE_SIZE = Metric(
     name="openbell.database.size",

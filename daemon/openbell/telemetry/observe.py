@@ -93,9 +93,7 @@ class Observer:
             case ev.RunFinished():
                 job, status = event.job or event.pipeline, str(event.state)
                 self._metrics.count(names.JOB_RUNS, job=job, status=status)
-                self._metrics.measure(
-                    names.RUN_DURATION, event.duration_s, job=job, status=status
-                )
+                self._metrics.measure(names.RUN_DURATION, event.duration_s, job=job, status=status)
             case ev.ProviderRequested():
                 self._count_requests(event)
             case ev.AttemptFinished():
