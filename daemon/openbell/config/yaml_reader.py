@@ -7,6 +7,7 @@ given to ruamel.yaml's parser, whose answer stands.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias
 
 from _ruamel_yaml import CParser
@@ -43,18 +44,13 @@ def read_yaml(text: str, file: str) -> Tree | None:
     twice, keys that are no text, unknown tags and aliases.
     """
     try:
-        events = _c_events(text)
+        return _Builder(file).build(iter(CParser(text).get_event, None))
     except YAMLError:
-        try:
-            events = list(YAML(typ="safe", pure=True).parse(text))
-        except YAMLError as error:
-            raise SettingsError([_syntax_problem(error, text, file)]) from None
-    return _Builder(file).build(events)
-
-
-def _c_events(text: str) -> list[Event]:
-    parser = CParser(text)
-    return list(iter(parser.get_event, None))
+        pass
+    try:
+        return _Builder(file).build(YAML(typ="safe", pure=True).parse(text))
+    except YAMLError as error:
+        raise SettingsError([_syntax_problem(error, text, file)]) from None
 
 
 def _syntax_problem(error: YAMLError, text: str, file: str) -> Problem:
@@ -109,13 +105,10 @@ class _Builder:
         self._problems: list[Problem] = []
         self._root: Tree | None = None
         self._count = 0
+        self._has_begun = False
 
-    def build(self, events: list[Event]) -> Tree | None:
+    def build(self, events: Iterable[Event]) -> Tree | None:
         """Return the root; raises SettingsError with every problem met."""
-        documents = [event for event in events if isinstance(event, DocumentStartEvent)]
-        if len(documents) > 1:
-            mark = self._mark(documents[1])
-            self._stop("a second document begins here", mark, "a configuration is one document")
         for event in events:
             self._take(event)
         if self._problems:
@@ -133,6 +126,14 @@ class _Builder:
             self._close()
         elif isinstance(event, AliasEvent):
             self._alias(event)
+        elif isinstance(event, DocumentStartEvent):
+            self._begin(event)
+
+    def _begin(self, event: Event) -> None:
+        if self._has_begun:
+            hint = "a configuration is one document"
+            self._stop("a second document begins here", self._mark(event), hint)
+        self._has_begun = True
 
     def _scalar(self, event: Event) -> None:
         mark = self._mark(event)
