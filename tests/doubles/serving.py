@@ -46,6 +46,15 @@ class Served:
     socket: Path
     port: int
     failures: list[tuple[BaseException, str]]
+    shutdown: anyio.Event
+
+    def stop(self) -> None:
+        self.shutdown.set()
+
+    async def subscribed(self) -> None:
+        with anyio.fail_after(5):
+            while not self.engine.subscriber_count:
+                await anyio.sleep(0.005)
 
     def client(self) -> httpx.AsyncClient:
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
@@ -75,10 +84,12 @@ def app_of(engine: DoubleEngine, **options: Any) -> HttpApp:
 
 
 @asynccontextmanager
-async def serving(directory: Path, authorize: Authorize = owner_only) -> AsyncIterator[Served]:
+async def serving(
+    directory: Path, authorize: Authorize = owner_only, **options: Any
+) -> AsyncIterator[Served]:
     engine = DoubleEngine()
     failures: list[tuple[BaseException, str]] = []
-    app = app_of(engine, failed=lambda error, where: failures.append((error, where)))
+    app = app_of(engine, **options, failed=lambda error, where: failures.append((error, where)))
     shutdown = anyio.Event()
     path = directory / "openbell.sock"
     with unix_listener(path) as unix, tcp_listener("127.0.0.1", 0) as tcp:
@@ -95,7 +106,7 @@ async def serving(directory: Path, authorize: Authorize = owner_only) -> AsyncIt
         )
         await listening.wait()
         try:
-            yield Served(engine, path, tcp.getsockname()[1], failures)
+            yield Served(engine, path, tcp.getsockname()[1], failures, shutdown)
         finally:
             shutdown.set()
             await server

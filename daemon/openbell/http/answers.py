@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 from typing_extensions import override
 
 from openbell.model.control import PipelineStatus
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-class JsonAnswer(Response):
+class JsonAnswer(JSONResponse):
     """A JSON body; instants become RFC 3339 in UTC."""
-
-    media_type = "application/json"
 
     @override
     def render(self, content: object) -> bytes:

@@ -62,9 +62,8 @@ class Api:
     plugins: Sequence[Plugin]
     metrics: Callable[[], bytes]
     clock: Clock
-    version: str
-    heartbeat_s: float = 15.0
-    send_timeout_s: float = 30.0
+    heartbeat_s: float
+    send_timeout_s: float
     closing: anyio.Event = field(default_factory=anyio.Event)
     kept: AnswerKeeper = field(default_factory=AnswerKeeper)
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openbell.http.api import Api, Plugin
-from openbell.http.connections import Guard
+from openbell.http.connections import BodyLimit, Guard
 from openbell.http.daemon import DaemonRoutes
 from openbell.http.events import EventRoutes
 from openbell.http.health import HealthRoutes
@@ -64,12 +64,15 @@ def create_app(
     token: str | None = None,
     failed: Failed | None = None,
     mounts: Sequence[tuple[str, ASGIApp]] = (),
+    heartbeat_s: float = 15.0,
+    send_timeout_s: float = 30.0,
 ) -> HttpApp:
     """Return the application over a running engine and its history.
 
     `token` is what clients over TCP must send; without one nobody passes there. `metrics` renders
     Prometheus' text. `failed` hears of errors that are bugs. `mounts` are applications of plugins
-    by name, mounted under `/x/{name}`.
+    by name, mounted under `/x/{name}`. Streams send a comment after `heartbeat_s` of silence and
+    cut off a client that reads nothing for `send_timeout_s`.
     """
     api = Api(
         engine=engine,
@@ -77,7 +80,8 @@ def create_app(
         plugins=plugins,
         metrics=metrics,
         clock=clock,
-        version=version,
+        heartbeat_s=heartbeat_s,
+        send_timeout_s=send_timeout_s,
     )
     app = FastAPI(
         title="openbell",
@@ -85,7 +89,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     for routes in _ROUTES:
@@ -116,6 +119,7 @@ def _handle_errors(app: FastAPI, failed: Failed | None) -> None:
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, of_framework)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(_Catch, failed=failed)
 
 

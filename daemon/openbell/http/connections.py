@@ -8,9 +8,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openbell.http.problems import ProblemAnswer
+from openbell.http.problems import ProblemAnswer, ProblemError
 
 SCOPE_KEY = "openbell.caller"
 _UCRED = struct.Struct("iII")
@@ -120,3 +121,35 @@ class Guard:
                 if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token):
                     return True
         return False
+
+
+class BodyLimit:
+    """Refuses bodies of more than `max_bytes`, announced or not."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; reading more than the limit of its body raises HTTPException 413."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        left = self._max_bytes
+        for name, value in scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or int(value) > left):
+                raise self._refusal()
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, str(self._refusal()))
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _refusal(self) -> ProblemError:
+        detail = f"the request body is larger than {self._max_bytes} bytes"
+        return ProblemError(413, "body-too-large", detail)

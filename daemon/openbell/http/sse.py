@@ -66,6 +66,7 @@ class EventStream(Response):
             tg.start_soon(self._encode, pipe_in, name="sse source")
             await self._send_all(pipe_out, send)
             tg.cancel_scope.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _encode(self, pipe: MemoryObjectSendStream[bytes]) -> None:
         async with pipe, aclosing(self._messages) as messages:
