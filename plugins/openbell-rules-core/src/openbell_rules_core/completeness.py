@@ -127,6 +127,8 @@ class CompleteSessionState:
         is_due = (symbols >= 0) & (sessions >= 0)
         has_time = view.valid(time)
         rows = np.flatnonzero(is_due if has_time is None else is_due & has_time)
+        if not len(rows):
+            return
         rows = rows[np.argsort(sessions[rows], kind="stable")]
         sessions, symbols, bars = sessions[rows], symbols[rows], bars[rows]
         touched, starts = np.unique(sessions, return_index=True)
@@ -180,7 +182,6 @@ class CompleteSessionState:
                 column=self._context.schema.time_column,
                 message=f"{missing_count:,} bars are missing: {short_count:,} of {pair_count:,} symbol "
                 f"sessions have too few, in {listed}",
-                row_count=missing_count,
                 metric=worst,
                 threshold=self._min_ratio,
                 examples=tuple(examples),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from openbell.sdk.arrow import BatchView
 from openbell.sdk.rules import RuleContext
@@ -45,7 +46,7 @@ class Tally:
             scalar = view.batch.column(name)[row]
             if not scalar.is_valid:
                 text = "null"
-            elif view.values(name).dtype.kind == "i" and name == "ts":
+            elif pa.types.is_timestamp(scalar.type):
                 text = instant_text(int(view.values(name)[row]))
             else:
                 text = str(scalar.as_py())
