@@ -190,6 +190,4 @@ def _rejected(source: str, line: int, raw: str, reason: str) -> RejectedRow:
 
 def _shown(column: pa.Array, index: int) -> str:
     value = column[index].as_py()
-    return repr(
-        value if value is None or isinstance(value, int | float) else str(value)[:_SHOWN_CHARS]
-    )
+    return "null" if value is None else repr(str(value)[:_SHOWN_CHARS])

@@ -15,6 +15,7 @@ from openbell.sdk.values import EPOCH
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 SECOND_US = 1_000_000
+_LOOK_S = 3 * 86_400
 _YEAR_US = int(365.2425 * 86_400) * SECOND_US
 
 
@@ -76,7 +77,10 @@ def _years(moment_us: Ints) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _table(zone: str, first_year: int, last_year: int) -> _Table:
-    """Find every change of offset by looking at each day and then halving."""
+    """Find every change of offset by looking at every third day and then halving.
+
+    No zone of tzdata has changed its offset twice within three days since 1900.
+    """
     info = ZoneInfo(zone)
 
     def offset_us(at_s: int) -> int:
@@ -88,10 +92,10 @@ def _table(zone: str, first_year: int, last_year: int) -> _Table:
     end_s = int((datetime(last_year, 1, 1, tzinfo=UTC) - EPOCH).total_seconds())
     known = offset_us(begin_s)
     changes, offsets = [], [known]
-    for day_s in range(begin_s + 86_400, end_s + 1, 86_400):
-        now = offset_us(day_s)
+    for look_s in range(begin_s + _LOOK_S, end_s + 1, _LOOK_S):
+        now = offset_us(look_s)
         if now != known:
-            low, high = day_s - 86_400, day_s
+            low, high = look_s - _LOOK_S, look_s
             while high - low > 1:
                 middle = (low + high) // 2
                 low, high = (middle, high) if offset_us(middle) == known else (low, middle)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.feather
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openbell.sdk.errors import DataError, NotFoundError
+from openbell_provider_files import jsonlines
 
 pytestmark = pytest.mark.property
 
@@ -125,6 +127,38 @@ def test_bars_come_back_from_any_format_and_compression(
     for page, following in zip(answer.pages, answer.pages[1:], strict=False):
         rest = ask(given_settings, "1s", ["A"], batch_rows=batch_rows, cursor=page.cursor)
         assert rest.pages[0].cursor == following.cursor
+
+
+@relaxed
+@given(
+    rows=rows_of_bars,
+    odd=st.lists(
+        st.tuples(
+            st.integers(0, 40),
+            st.sampled_from(
+                ["", "  ", "{", "[]", "{}", '{"ts": 5}', '{"ts": null, "open": "1"}',
+                 '{"ts": "2024-03-08T15:00:00Z", "open": "1", "high": 1e400, "low": 1, "close": 1}',
+                 '{"ts": "2024-03-08T15:00:00Z", "open": true, "high": 1, "low": 1, "close": 1}',
+                 '{"ts": "2024-03-08T15:00:00Z", "open": "1", "high": 2, "low": NaN, "close": 1}'],
+            ),
+        ),
+        max_size=3,
+    ),
+    batch_rows=st.integers(1, 50),
+)  # fmt: skip
+def test_json_lines_give_the_same_rows_by_either_parser(
+    *, folder: Path, ask: Ask, rows: list[Row], odd: list[tuple[int, str]], batch_rows: int
+) -> None:
+    lines = written("jsonl", rows).decode().splitlines()
+    for place, text in odd:
+        lines.insert(place, text)
+    (folder / "A.jsonl").write_text("\n".join(lines))
+    files = {"root": str(folder), "path": "A.jsonl", "columns": COLUMNS}
+    quick = ask(files, "1s", ["A"], batch_rows=batch_rows)
+    with mock.patch.object(jsonlines, "_by_arrow", return_value=None):
+        slow = ask(files, "1s", ["A"], batch_rows=batch_rows)
+    assert quick.rows == slow.rows
+    assert quick.rejected == slow.rejected
 
 
 @relaxed
