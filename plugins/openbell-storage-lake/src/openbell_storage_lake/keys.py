@@ -85,13 +85,16 @@ def _either(
 
 
 def _union(name: str, blocks: Sequence[pa.RecordBatch]) -> pa.Array:
+    """Return the texts that occur, sorted: a dictionary may list many that do not."""
     words: set[str] = set()
     for block in blocks:
         column = block.column(name)
-        if len(column.dictionary) > max(64, block.num_rows // 4):
-            words.update(pc.unique(column).cast(pa.string()).to_pylist())
-        else:
-            words.update(column.dictionary.to_pylist())
+        known = column.dictionary.to_pylist()
+        if len(known) > 1:
+            counts = np.bincount(column.indices.to_numpy(zero_copy_only=False))
+            words.update(known[place] for place in np.flatnonzero(counts))
+        elif block.num_rows:
+            words.update(known)
     return pa.array(sorted(words), pa.string())
 
 
