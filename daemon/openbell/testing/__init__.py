@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openbell.testing.fake_context import FakeNodeContext, dataset_context
     from openbell.testing.fake_provider import FakeProvider
     from openbell.testing.fake_sink import FakeSink
+    from openbell.testing.memory_history import MemoryHistory
     from openbell.testing.requests import START, fetch_request, weekday_sessions
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "FakeProvider",
     "FakeSink",
     "ManualClock",
+    "MemoryHistory",
     "OperatorCase",
     "OperatorConformance",
     "ProviderCase",
@@ -64,6 +66,7 @@ _PLACES = {
     "fake_context": ("FakeNodeContext", "dataset_context"),
     "fake_provider": ("FakeProvider",),
     "fake_sink": ("FakeSink",),
+    "memory_history": ("MemoryHistory",),
     "requests": ("START", "fetch_request", "weekday_sessions"),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}

@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from openbell.testing.clock import ManualClock
     from openbell.testing.fake_backend import FakeBackend
+    from openbell.testing.memory_history import MemoryHistory
 
 pytest.register_assert_rewrite("openbell.testing.conformance")
 
@@ -30,3 +31,11 @@ def fake_backend() -> FakeBackend:
     from openbell.testing.fake_backend import FakeBackend  # noqa: PLC0415 - the same
 
     return FakeBackend()
+
+
+@pytest.fixture
+def memory_history() -> MemoryHistory:
+    """Return an empty history in memory."""
+    from openbell.testing.memory_history import MemoryHistory  # noqa: PLC0415 - the same
+
+    return MemoryHistory()
