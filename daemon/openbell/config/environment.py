@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from openbell.config.tree import Path, Plain
 
-PREFIX = "OPENBELL_"
-DELIMITER = "__"
-TOP_KEYS = ("profile",)
+_SETTING = re.compile(r"OPENBELL_(?:[A-Z0-9]+(?:_[A-Z0-9]+)*__.+|PROFILE)", re.IGNORECASE)
 
 
 def variables(env: Mapping[str, str]) -> dict[tuple[str, tuple[str, ...]], str]:
@@ -16,17 +15,9 @@ def variables(env: Mapping[str, str]) -> dict[tuple[str, tuple[str, ...]], str]:
 
     `OPENBELL_PROFILE` and every `OPENBELL_*` with `__` in it does; others are not settings.
     """
-    ours = {
-        name: text
-        for name, text in env.items()
-        if name.upper().startswith(PREFIX)
-        and (DELIMITER in name or name[len(PREFIX) :].lower() in TOP_KEYS)
-    }
-    if not ours:
-        return {}
     found: dict[tuple[str, tuple[str, ...]], str] = {}
-    for name in sorted(ours):
-        for path, text in _leaves(_split({name: ours[name]})):
+    for name in sorted(filter(_SETTING.fullmatch, env)):
+        for path, text in _leaves(_split({name: env[name]})):
             found[name, tuple(str(step) for step in path)] = text
     return found
 

@@ -17,6 +17,7 @@ from openbell.sdk.hooks import OperatorSpec
 from openbell.sdk.values import Severity
 
 NODE_KEYS = tuple(NodeSection.model_fields)
+_RULE_KEYS = ("name", "severity")
 DEFAULT_RETRY = RetryPolicy()
 
 
@@ -68,7 +69,7 @@ class NodeReader:
         try:
             checked = spec.settings_model.model_validate(fill_params(settings, self._params))
         except ValidationError as error:
-            self._problems.add_invalid(path, spec.settings_model, error)
+            self._problems.add_invalid(path, spec.settings_model, error, NODE_KEYS)
             return None
         if wanted:
             return settings
@@ -105,7 +106,7 @@ class NodeReader:
             }
             spec.settings_model.model_validate(fill_params(known, self._params))
         except ValidationError as error:
-            self._problems.add_invalid(path, spec.settings_model, error)
+            self._problems.add_invalid(path, spec.settings_model, error, _RULE_KEYS)
         return long | ({"params": params} if params else {})
 
     def _missing(self, kind: str, name: str, path: Path, known: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,17 +23,21 @@ from openbell.config.schema import (
     StorageSection,
     TelemetrySection,
 )
-from openbell.config.tree import Path, Tree
+from openbell.config.tree import Path, Plain, Tree
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_STAND_INS: dict[type[BaseModel], dict[str, Plain]] = {
+    JobSection: {"mode": "backfill"},
+    DatasetSection: {"symbols": ["A"], "interval": "1d"},
+}
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What could be read of a configuration; entries with problems are not in it.
+    """What could be read of a configuration; entries with problems are mended or left out.
 
-    `written` holds every name of each section, also of entries that could not be read.
+    `written` holds every name of each section, also of entries that were left out.
     """
 
     calendars: CalendarsSection = field(default_factory=CalendarsSection)
@@ -114,8 +119,23 @@ def _many(tree: Tree, key: str, model: type[_Model], problems: Problems) -> dict
 
 
 def _valid(tree: Tree, model: type[_Model], path: Path, problems: Problems) -> _Model | None:
+    raw = tree.plain()
     try:
-        return model.model_validate(tree.plain())
+        return model.model_validate(raw)
     except ValidationError as error:
         problems.add_invalid(path, model, error)
+        return _mended(model, raw, {detail["loc"][0] for detail in error.errors() if detail["loc"]})
+
+
+def _mended(model: type[_Model], raw: Plain, faulty: Container[object]) -> _Model | None:
+    """Return the entry without what is wrong with it, so that the rest is checked as well.
+
+    Nothing is ever run with it: a problem has been noted.
+    """
+    if not isinstance(raw, dict):
+        return None
+    kept = {key: value for key, value in raw.items() if key not in faulty}
+    try:
+        return model.model_validate(_STAND_INS.get(model, {}) | kept)
+    except ValidationError:
         return None

@@ -110,14 +110,19 @@ class Problems:
         """Note that `name`, written at `path`, names no `kind` there is."""
         self.add(path, f"{kind} {name!r} does not exist", nearest(name, known))
 
-    def add_invalid(self, path: Path, model: type[BaseModel], error: ValidationError) -> None:
-        """Note what pydantic found wrong with the value at `path`, in words for people."""
+    def add_invalid(
+        self, path: Path, model: type[BaseModel], error: ValidationError, also: Iterable[str] = ()
+    ) -> None:
+        """Note what pydantic found wrong with the value at `path`, in words for people.
+
+        `also` are keys that may stand at `path` beside the model's.
+        """
         for detail in error.errors(include_url=False):
             loc = tuple(detail["loc"])
             full = (*path, *_written(loc))
             kind = detail["type"]
             at_key = kind == "extra_forbidden" or (bool(loc) and loc[-1] == "[key]")
-            hint = _hint(model, loc, detail)
+            hint = _hint(model, loc, detail, also)
             self.add(full, _message(detail), hint, at_key=at_key)
 
     def sorted(self) -> tuple[Problem, ...]:
@@ -146,10 +151,14 @@ def _message(detail: ErrorDetails) -> str:
     phrase = _PHRASES.get(kind)
     if phrase is None:
         return str(detail["msg"])
-    message = phrase.format(**context)
+    message = phrase.format(**{key: _number(value) for key, value in context.items()})
     if kind in {"missing", "extra_forbidden"}:
         return message
     return f"{message}, not {_shown(detail['input'])}"
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _shown(value: object) -> str:
@@ -168,10 +177,13 @@ def _shown(value: object) -> str:
             return repr(value)
 
 
-def _hint(model: type[BaseModel], loc: Sequence[str | int], detail: ErrorDetails) -> str:
+def _hint(
+    model: type[BaseModel], loc: Sequence[str | int], detail: ErrorDetails, also: Iterable[str]
+) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return nearest(str(loc[-1]), known_keys(model, tuple(loc[:-1])))
+        known = known_keys(model, tuple(loc[:-1]))
+        return nearest(str(loc[-1]), (*known, *also) if len(loc) == 1 else known)
     if kind in _TEXT_TYPES and isinstance(detail["input"], (bool, int, float)):
         return "put it in quotes"
     return ""

@@ -11,6 +11,7 @@ from openbell.config.problems import Problems, nearest
 from openbell.config.tree import Path, Plain, Tree
 
 _PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}?")
+_PARAM = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SECRET_SECTIONS = ("providers", "storage", "telemetry", "daemon")
@@ -123,9 +124,14 @@ def takes_params(path: Path) -> bool:
 
 def params_in(value: Plain) -> set[str]:
     """Return the names of the parameters that `value` (plain JSON) asks for."""
-    found: list[str] = []
-    _rewrite(value, found.append)
-    return set(found)
+    found: set[str] = set()
+
+    def note(name: str) -> str:
+        found.add(name)
+        return ""
+
+    _rewrite(value, note)
+    return found
 
 
 def fill_params(value: Plain, params: Mapping[str, Any]) -> Plain:
@@ -144,7 +150,7 @@ def _rewrite(value: Plain, answer: Callable[[str], Any]) -> Plain:
         return [_rewrite(child, answer) for child in value]
     if not isinstance(value, str) or "${" not in value:
         return value
-    whole = _PLACE.fullmatch(value)
+    whole = _PARAM.fullmatch(value)
     if whole is not None and whole[1] is not None:
         return answer(whole[1])
-    return _PLACE.sub(lambda m: "${" if m[1] is None else str(answer(m[1])), value)
+    return _PARAM.sub(lambda m: "${" if m[1] is None else str(answer(m[1])), value)

@@ -118,7 +118,9 @@ class UseReader:
         try:
             checked = spec.settings_model.model_validate(raw)
         except ValidationError as error:
-            self._problems.add_invalid(path, spec.settings_model, error)
+            section = ProviderSection if path[0] == "providers" else StorageSection
+            also = known_keys(section, ())
+            self._problems.add_invalid(path, spec.settings_model, error, also)
             return None
         self._uses.secrets.update(secret_values(checked))
         for key in _PLACES:
