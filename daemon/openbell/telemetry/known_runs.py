@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from openbell.model.runs import NodeRecord, RunRecord, RunState
 from openbell.model.traces import trace_id_of
 
 MAX_RUNS = 10_000
+_TRACE_ID = re.compile("(?!0{32})[0-9a-f]{32}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class KnownRuns:
             KnownRun(
                 run_id=run.run_id,
                 pipeline=run.pipeline,
-                trace_id=run.trace_id or trace_id_of(run.run_id),
+                trace_id=_usable(run.trace_id, run.run_id),
                 mode=run.mode,
                 is_running=run.state is RunState.RUNNING,
                 operators={node.node: node.op for node in nodes},
@@ -78,7 +80,7 @@ class KnownRuns:
         known = KnownRun(
             run_id=event.run_id,
             pipeline=event.pipeline,
-            trace_id=event.trace_id or trace_id_of(event.run_id),
+            trace_id=_usable(event.trace_id, event.run_id),
             mode=event.mode,
             parent_span_id=event.parent_span_id,
             operators=dict(event.nodes),
@@ -91,3 +93,8 @@ class KnownRuns:
         self._jobs.add(run.pipeline)
         while len(self._runs) > MAX_RUNS:
             self._runs.popitem(last=False)
+
+
+def _usable(trace_id: str, run_id: str) -> str:
+    """Return `trace_id` if it is one, else the one that follows from the run's id."""
+    return trace_id if _TRACE_ID.fullmatch(trace_id) else trace_id_of(run_id)
