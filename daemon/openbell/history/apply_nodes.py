@@ -12,6 +12,8 @@ from openbell.model.history import RecordRefusedError
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
 from openbell.sdk.values import Receipt, to_us
 
+_ENDS = frozenset({"success", "failed", "interrupted"})
+
 
 def change_node(db: Statements, event: ev.NodeChanged) -> None:
     """Move a node of an open run; an ended node stays as it ended."""
@@ -56,7 +58,7 @@ def change_attempt(db: Statements, event: ev.AttemptStarted | ev.AttemptFinished
                 "cpu_s": event.cpu_s,
                 "peak_memory_bytes": event.peak_memory_bytes,
             }
-            if db.run("finish_attempt", row).rowcount == 0:
+            if event.state not in _ENDS or db.run("finish_attempt", row).rowcount == 0:
                 _refuse_attempt(db, event)
         case _:
             assert_never(event)
@@ -112,6 +114,7 @@ def _keep_receipt(db: Statements, event: ev.BatchCommitted, node: str, receipt: 
 
 def keep_findings(db: Statements, event: ev.QualityChecked) -> None:
     """Keep each finding of a gate."""
+    _node_and_run(db, event)
     rows = [
         {
             "run_id": event.run_id,
@@ -135,6 +138,7 @@ def keep_findings(db: Statements, event: ev.QualityChecked) -> None:
 
 def keep_log(db: Statements, event: ev.LogWritten) -> ev.LogWritten:
     """Keep what of the lines fits the attempt's bound, and return the event with just those."""
+    _node_and_run(db, event)
     place = {"run_id": event.run_id, "node": event.node, "attempt": event.attempt}
     used = db.first("log_size", place)
     kept = keep_lines(event.lines, used_bytes=used[0] if used else 0)
@@ -157,16 +161,26 @@ def keep_log(db: Statements, event: ev.LogWritten) -> ev.LogWritten:
 def _open_node(
     db: Statements, event: ev.NodeChanged | ev.AttemptStarted | ev.BatchCommitted
 ) -> NodeState:
+    node_state, run_state = _node_and_run(db, event)
+    if run_state.is_final:
+        thing = f"node {event.node!r} of a run"
+        raise IllegalStepError(thing, f"its end ({run_state})", event.name)
+    return node_state
+
+
+def _node_and_run(
+    db: Statements,
+    event: ev.NodeChanged
+    | ev.AttemptStarted
+    | ev.BatchCommitted
+    | ev.QualityChecked
+    | ev.LogWritten,
+) -> tuple[NodeState, RunState]:
     row = db.first("node_state", {"run_id": event.run_id, "node": event.node})
     if row is None:
         reason = f"run {event.run_id!r} with a node {event.node!r} is unknown"
         raise RecordRefusedError(event.name, reason)
-    run_state = RunState(row[1])
-    if run_state.is_final:
-        raise IllegalStepError(
-            f"node {event.node!r} of a run", f"its end ({run_state})", event.name
-        )
-    return NodeState(row[0])
+    return NodeState(row[0]), RunState(row[1])
 
 
 def _set_totals(

@@ -64,18 +64,21 @@ def change_run(
         case ev.RunSubmitted():
             _submit(db, event)
         case ev.RunStarted():
-            step_run(run_state(db, event), RunState.RUNNING)
+            step_run(_run_state(db, event), RunState.RUNNING)
             _move(db, event, RunState.RUNNING)
             db.run(
                 "start_run",
                 {"run_id": event.run_id, "state": RunState.RUNNING, "at_us": to_us(event.at)},
             )
         case ev.RunFinished():
-            step_run(run_state(db, event), event.state)
+            state = _run_state(db, event)
+            if not event.state.is_final:
+                raise IllegalStepError("a run that ends", state, event.state)
+            step_run(state, event.state)
             _move(db, event, event.state)
             _finish(db, event)
         case ev.RunCancelRequested():
-            state = run_state(db, event)
+            state = _run_state(db, event)
             if state.is_final:
                 raise IllegalStepError("a run", state, RunState.CANCELLED)
             db.run("request_cancel", {"run_id": event.run_id})
@@ -83,7 +86,7 @@ def change_run(
             assert_never(event)
 
 
-def run_state(
+def _run_state(
     db: Statements, event: ev.RunStarted | ev.RunFinished | ev.RunCancelRequested
 ) -> RunState:
     """Return where the event's run stands; raises RecordRefusedError for an unknown run."""

@@ -24,6 +24,7 @@ from openbell.model.runs import (
 )
 
 _MISFIT = "it does not fit what history holds"
+_ENDS = frozenset({"success", "failed", "interrupted"})
 
 
 @dataclass(slots=True)
@@ -122,7 +123,7 @@ def _submit(tables: Tables, event: ev.RunSubmitted) -> None:
     if (event.pipeline, event.workflow_version) not in tables.workflows:
         version = f"version {event.workflow_version} of pipeline {event.pipeline!r}"
         raise RecordRefusedError(event.name, f"{version} was never defined")
-    if event.run_id in tables.runs:
+    if event.run_id in tables.runs or len(dict(event.nodes)) < len(event.nodes):
         raise RecordRefusedError(event.name, _MISFIT)
     if event.idempotency_key is not None:
         tables.keys[event.idempotency_key] = event.run_id
@@ -158,6 +159,8 @@ def _change_run(
             state = step_run(run.state, RunState.RUNNING)
             run = replace(run, state=state, started_at=event.at)
         case ev.RunFinished():
+            if not event.state.is_final:
+                raise IllegalStepError("a run that ends", run.state, event.state)
             state = step_run(run.state, event.state)
             run = replace(
                 run, state=state, finished_at=event.at, reason=event.reason, error=event.error
@@ -169,13 +172,25 @@ def _change_run(
     tables.runs[event.run_id] = run
 
 
-def _open_node(
-    tables: Tables, event: ev.NodeChanged | ev.AttemptStarted | ev.BatchCommitted
+def _node(
+    tables: Tables,
+    event: ev.NodeChanged
+    | ev.AttemptStarted
+    | ev.BatchCommitted
+    | ev.QualityChecked
+    | ev.LogWritten,
 ) -> NodeRecord:
     node = tables.nodes.get((event.run_id, event.node))
     if node is None:
         reason = f"run {event.run_id!r} with a node {event.node!r} is unknown"
         raise RecordRefusedError(event.name, reason)
+    return node
+
+
+def _open_node(
+    tables: Tables, event: ev.NodeChanged | ev.AttemptStarted | ev.BatchCommitted
+) -> NodeRecord:
+    node = _node(tables, event)
     state = tables.runs[event.run_id].state
     if state.is_final:
         raise IllegalStepError(f"node {event.node!r} of a run", f"its end ({state})", event.name)
@@ -210,10 +225,7 @@ def _change_attempt(tables: Tables, event: ev.AttemptStarted | ev.AttemptFinishe
 
 def _start_attempt(tables: Tables, event: ev.AttemptStarted) -> None:
     node = _open_node(tables, event)
-    of_node = [
-        a for a in tables.attempts.values() if (a.run_id, a.node) == (node.run_id, node.node)
-    ]
-    if event.attempt_id in tables.attempts or any(a.number == event.number for a in of_node):
+    if event.attempt_id in tables.attempts:
         raise RecordRefusedError(event.name, _MISFIT)
     tables.attempts[event.attempt_id] = AttemptRecord(
         attempt_id=event.attempt_id,
@@ -231,7 +243,7 @@ def _finish_attempt(tables: Tables, event: ev.AttemptFinished) -> None:
     attempt = tables.attempts.get(event.attempt_id)
     if attempt is None:
         raise RecordRefusedError(event.name, f"attempt {event.attempt_id!r} is unknown")
-    if attempt.state != "running":
+    if attempt.state != "running" or event.state not in _ENDS:
         raise IllegalStepError("an attempt", attempt.state, event.state)
     tables.attempts[event.attempt_id] = replace(
         attempt,
@@ -264,6 +276,8 @@ def _commit_batch(tables: Tables, event: ev.BatchCommitted) -> None:
     for name, totals in event.totals.items():
         _set_totals(tables, event, name, totals)
     for name, receipt in event.receipts.items():
+        if receipt.key not in tables.commits and (event.run_id, name) not in tables.nodes:
+            raise RecordRefusedError(event.name, _MISFIT)
         row = lineage_row(run_id=event.run_id, pipeline=event.pipeline, node=name, receipt=receipt)
         tables.commits.setdefault(receipt.key, row)
 
@@ -276,8 +290,7 @@ def _set_totals(tables: Tables, event: ev.BatchCommitted, name: str, totals: Tot
 
 
 def _keep_findings(tables: Tables, event: ev.QualityChecked) -> None:
-    if (event.run_id, event.node) not in tables.nodes:
-        raise RecordRefusedError(event.name, _MISFIT)
+    _node(tables, event)
     for finding in event.findings:
         record = QualityRecord(
             id=tables.next_id("findings"),
@@ -298,8 +311,7 @@ def _keep_findings(tables: Tables, event: ev.QualityChecked) -> None:
 
 
 def _keep_log(tables: Tables, event: ev.LogWritten) -> ev.LogWritten:
-    if (event.run_id, event.node) not in tables.nodes:
-        raise RecordRefusedError(event.name, _MISFIT)
+    _node(tables, event)
     place = (event.run_id, event.node, event.attempt)
     used, dropped = tables.log_sizes.get(place, (0, 0))
     kept = keep_lines(event.lines, used_bytes=used)

@@ -130,7 +130,7 @@ ILLEGAL: dict[str, tuple[Callable[[], ev.Event], type[Exception], str]] = {
         "'att_run_1_8' is unknown",
     ),
     "attempt begins twice": (story.attempt_started, RecordRefusedError, "does not fit"),
-    "log of nowhere": (lambda: story.logged("x", run_id="run_9"), RecordRefusedError, "not fit"),
+    "log of nowhere": (lambda: story.logged("x", run_id="run_9"), RecordRefusedError, "is unknown"),
     "older version": (
         lambda: story.defined(1, fingerprint="other"),
         RecordRefusedError,
