@@ -149,3 +149,30 @@ def test_a_pipeline_that_needs_a_refused_plugin_is_told_so(installed: Path) -> N
     words = done.stdout + done.stderr
     assert "'future'" in words
     assert "zz-future was refused: it was written for plugin API 2.0" in words
+
+
+def test_the_sample_is_used_in_a_run(installed: Path) -> None:
+    arguments = ("--config", "acme-bars/example.yaml", "--pipeline", "acme_checked")
+    session = ("--session", "2026-01-05", "-o", "json")
+    place = ("--state-dir", str(installed / "state"))
+    first = json.loads(mdp(installed, "run", *arguments, *session, *place))
+    assert first["state"] == "success"
+    assert (first["rows_in"], first["rows_written"]) == (780, 780)
+    assert first["nodes"]["check"]["verdict"] == "pass"
+    again = json.loads(mdp(installed, "run", *arguments, *session, *place))
+    assert (again["rows_written"], again["rows_unchanged"]) == (0, 780)
+    lines = mdp(
+        installed, "data", "read", "acme_bars", "--symbol", "MSFT", "-o", "csv", *arguments[:2]
+    )
+    assert len(lines.splitlines()) == 1 + 390
+
+
+def test_the_samples_rule_holds_rows_back(installed: Path) -> None:
+    text = (installed / "acme-bars" / "example.yaml").read_text(encoding="utf-8")
+    strict = installed / "strict.yaml"
+    strict.write_text(text.replace("lot: 100", "lot: 300").replace("acme_bars", "other_bars"))
+    arguments = ("--config", "strict.yaml", "--pipeline", "acme_checked", "--session", "2026-01-05")
+    place = ("--state-dir", str(installed / "strict-state"), "-o", "json")
+    told = json.loads(mdp(installed, "run", *arguments, *place))
+    assert told["nodes"]["check"]["verdict"] == "fail"
+    assert (told["rows_written"], told["rows_quarantined"]) == (0, 780)
