@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from openbell_storage_lake.blocks import times
-from openbell_storage_lake.files import fsync_path, remove
+from openbell_storage_lake.files import INTERNAL, fsync_path, remove
 from openbell_storage_lake.layout import TableLayout
 from openbell_storage_lake.manifest import FileEntry, Group
 
 GROUP_ROWS = 32_768
+CHUNK_GROUP_ROWS = 8192
+"""Row groups of a file that is one of several runs of its period: a series is short in each."""
 _SAMPLE_ROWS = 4096
 _HUGE = sys.float_info.max
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,9 +65,17 @@ class ParquetFile:
     """A file being written: blocks in key order, then `finish`. Gone again after an error."""
 
     def __init__(
-        self, layout: TableLayout, root: Path, relative: str, *, compression_level: int
+        self,
+        layout: TableLayout,
+        root: Path,
+        relative: str,
+        *,
+        compression_level: int,
+        group_rows: int,
     ) -> None:
         self._layout = layout
+        self._group_rows = group_rows
+        self._is_base = not relative.startswith(INTERNAL)
         self.relative = relative
         self.path = root / relative
         self._level = compression_level
@@ -81,14 +91,15 @@ class ParquetFile:
         if self._writer is None:
             self._writer = self._open(block)
         table = pa.Table.from_batches([block]).replace_schema_metadata(None)
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        self._writer.write_table(table, row_group_size=self._group_rows)
         self.row_count += block.num_rows
-        for name, column in zip(block.schema.names, block.columns, strict=True):
-            self._ranges[name].add(column)
+        if self._is_base:
+            for name, column in zip(block.schema.names, block.columns, strict=True):
+                self._ranges[name].add(column)
         series = block.column(self._layout.series)
         stamps = times(block.column(self._layout.time))
-        for start in range(0, block.num_rows, GROUP_ROWS):
-            stop = min(start + GROUP_ROWS, block.num_rows)
+        for start in range(0, block.num_rows, self._group_rows):
+            stop = min(start + self._group_rows, block.num_rows)
             part = stamps[start:stop]
             self._groups.append(
                 Group(
@@ -109,7 +120,7 @@ class ParquetFile:
                 continue
             if _repeats(column):
                 repeated.append(name)
-            elif pa.types.is_floating(column.type) and _full_mantissa(column):
+            elif pa.types.is_floating(column.type) and self._is_base and _full_mantissa(column):
                 split[name] = "BYTE_STREAM_SPLIT"
         return pq.ParquetWriter(
             self.path,
@@ -122,7 +133,7 @@ class ParquetFile:
             write_page_index=False,
         )
 
-    def finish(self, *, level: int) -> FileEntry:
+    def finish(self) -> FileEntry:
         """Return the file's entry once the file is on the disk (its folder is the caller's)."""
         assert self._writer is not None
         self._writer.close()
@@ -130,8 +141,8 @@ class ParquetFile:
         raw = [(g.period, g.row_count, g.min_series, g.max_series, g.min_ts, g.max_ts) for g in self._groups]  # fmt: skip
         return FileEntry(
             path=self.relative,
-            level=level,
-            period=self._groups[0].period if level else "",
+            level=int(self._is_base),
+            period=self._groups[0].period if self._is_base else "",
             row_count=self.row_count,
             size_bytes=self.path.stat().st_size,
             min_ts=min(group.min_ts for group in self._groups),
@@ -139,7 +150,7 @@ class ParquetFile:
             min_series=min(group.min_series for group in self._groups),
             max_series=max(group.max_series for group in self._groups),
             groups_json=json.dumps(raw, separators=(",", ":")),
-            stats=self._stats() if level else "",
+            stats=self._stats() if self._is_base else "",
         )
 
     def discard(self) -> None:
@@ -174,8 +185,10 @@ def _repeats(column: pa.Array) -> bool:
     """Return whether a dictionary page pays for `column`, judged by its first rows."""
     if pa.types.is_dictionary(column.type) or column.null_count == len(column):
         return True
+    if len(column) < _SAMPLE_ROWS:
+        return False
     sample = column.slice(0, _SAMPLE_ROWS)
-    return bool(pc.count_distinct(sample).as_py() * 2 < max(len(sample), 16))
+    return bool(pc.count_distinct(sample).as_py() * 2 < len(sample))
 
 
 def _full_mantissa(column: pa.Array) -> bool:

@@ -151,5 +151,5 @@ class Folder:
     @staticmethod
     def _finish(files: list[ParquetFile], entries: list[FileEntry]) -> None:
         if files:
-            entries.append(files[-1].finish(level=1))
+            entries.append(files[-1].finish())
             files.pop()

@@ -115,6 +115,8 @@ def series_slices(
 ) -> list[Bounds]:
     """Return bounds that cut the rows by series into parts of about `slice_rows`."""
     groups = [piece.entry.groups[g] for piece in pieces for g in piece.groups]
+    if sum(group.row_count for group in groups) <= slice_rows:
+        return [Bounds()]
     words = sorted(
         {g.min_series for g in groups}
         | {g.max_series for g in groups}

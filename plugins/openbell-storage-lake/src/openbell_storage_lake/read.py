@@ -38,8 +38,9 @@ def read_rows(
         return
     needed = [n for n in layout.names if n in {*columns, *layout.text_keys, layout.time, "ingested_at"}]  # fmt: skip
     size = max(slice_rows, 8 * len(pieces) * 32_768 if not wanted else slice_rows)
+    span = Bounds(first=wanted[0], end=f"{wanted[-1]}\0") if wanted else Bounds()
     for cut in series_slices(layout, scanner, pieces, min(size, 4 * slice_rows)):
-        bounds = Bounds(low_us=low_us, high_us=high_us, first=cut.first, end=cut.end)
+        bounds = Bounds(low_us=low_us, high_us=high_us, first=cut.first or span.first, end=cut.end or span.end)
         block = merged(layout, scanner, pieces, bounds, needed)
         if block is None:
             continue

@@ -14,7 +14,7 @@ from openbell.sdk.backends import StageRequest
 from openbell.sdk.values import to_us
 from openbell_storage_lake.blocks import Index, stamped, take, times
 from openbell_storage_lake.compare import Comparison, Incoming
-from openbell_storage_lake.encode import ParquetFile
+from openbell_storage_lake.encode import CHUNK_GROUP_ROWS, GROUP_ROWS, ParquetFile
 from openbell_storage_lake.files import L0, fsync_path, make_folder, new_name, remove
 from openbell_storage_lake.keys import KeySpace, order_last_wins
 from openbell_storage_lake.layout import PERIOD, TableLayout, periods_of
@@ -84,11 +84,19 @@ class Stager:
         entry = self._to_l0(layout, parts)
         return (entry,), block if len(parts) == 1 else None
 
-    def new_file(self, layout: TableLayout, folder: str) -> ParquetFile:
+    def new_file(
+        self, layout: TableLayout, folder: str, *, group_rows: int = GROUP_ROWS
+    ) -> ParquetFile:
         """Return a file to be written in `folder` of the table."""
         make_folder(self._root / folder)
         relative = f"{folder}/{new_name()}"
-        return ParquetFile(layout, self._root, relative, compression_level=self._level)
+        return ParquetFile(
+            layout,
+            self._root,
+            relative,
+            compression_level=self._level,
+            group_rows=group_rows,
+        )
 
     def sync(self, entries: Sequence[FileEntry]) -> None:
         """Return once the folders that name these files are on the disk."""
@@ -105,7 +113,7 @@ class Stager:
         try:
             for period, block in parts:
                 file.write(block, period)
-            entry = file.finish(level=0)
+            entry = file.finish()
             self.sync([entry])
         except BaseException:
             file.discard()
@@ -116,12 +124,12 @@ class Stager:
         self, layout: TableLayout, parts: Sequence[tuple[str, pa.RecordBatch]]
     ) -> tuple[FileEntry, ...]:
         halves = [(period, half) for period, block in parts for half in _halves(layout, block)]
-        files = [self.new_file(layout, f"{PERIOD}={period}") for period, _ in halves]
+        files = [self.new_file(layout, f"{PERIOD}={period}", group_rows=CHUNK_GROUP_ROWS) for period, _ in halves]
 
         def encode(number: int) -> FileEntry:
             period, block = halves[number]
             files[number].write(block, period)
-            return files[number].finish(level=1)
+            return files[number].finish()
 
         futures = [self._pool.submit(encode, number) for number in range(len(halves))]
         try:

@@ -248,7 +248,7 @@ class LakeTable:
             groups = range(len(entry.groups))
             for block in self.scanner.strides(layout, entry, groups, layout.names):
                 file.write(block, entry.period)
-            return file.finish(level=1)
+            return file.finish()
         except BaseException:
             file.discard()
             raise
