@@ -185,21 +185,22 @@ def _opened(
         raise CliError(NOT_FOUND, f"dataset {dataset!r} is not configured; there are: {known}")
     use = deployment.storage[_storage_name(deployment, storage)]
     spec = registry.backends[use.type]
+    backend: Backend | None = None
     try:
         settings = spec.settings_model.model_validate(dict(use.settings))
         backend = registry.resolve(spec.factory)(settings)
-        try:
-            yield _Opened(deployment, backend)
-        finally:
-            backend.close()
+        yield _Opened(deployment, backend)
     except NotFoundError as error:
-        raise CliError(
-            NOT_FOUND, str(error), hint="run its job first, for example `mdp run --job NAME`"
-        ) from error
+        is_there = backend is not None and dataset in backend.datasets()
+        hint = "" if is_there else "run its job first: mdp run --job NAME"
+        raise CliError(NOT_FOUND, str(error), hint=hint) from error
     except RetryableError as error:
         raise CliError(TRY_LATER, str(error)) from error
     except OpenbellError as error:
         raise CliError(BAD_CONFIG, str(error)) from error
+    finally:
+        if backend is not None:
+            backend.close()
 
 
 def _storage_name(deployment: Deployment, given: str | None) -> str:

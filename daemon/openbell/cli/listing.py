@@ -27,10 +27,12 @@ _LINEAGE_COLUMNS = (
     "committed_at",
     "run_id",
     "node",
-    "row_count",
-    "written_count",
+    "start_at",
+    "end_at",
+    "rows",
+    "rows_written",
+    "rows_unchanged",
     "version",
-    "digest",
 )
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")]
 

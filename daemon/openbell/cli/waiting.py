@@ -108,7 +108,7 @@ def _event_line(printer: Printer, event: dict[str, Any]) -> None:
     body = {
         name: value
         for name, value in event["body"].items()
-        if name not in {"run_id", "pipeline", "nodes", "definition", "traceback"}
+        if name not in {"at", "run_id", "pipeline", "nodes", "definition", "traceback"}
         and value not in (None, "", [], {})
     }
     words = [

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+from typing_extensions import override
 
+_SPECIAL = '[",\r\n]'
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -26,20 +28,41 @@ def write(batches: Iterable[pa.RecordBatch], form: str, sink: BinaryIO) -> int:
 
 def _csv(batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> int:
     row_count = 0
-    writer: pyarrow.csv.CSVWriter | None = None
-    try:
-        for batch in batches:
-            shown = _with_iso_instants(batch)
-            if writer is None:
-                options = pyarrow.csv.WriteOptions(quoting_style="needed")
-                target = pa.PythonFile(sink, mode="w")
-                writer = pyarrow.csv.CSVWriter(target, shown.schema, write_options=options)
-            writer.write_batch(shown)
-            row_count += batch.num_rows
-    finally:
-        if writer is not None:
-            writer.close()
+    for batch in batches:
+        shown = _with_iso_instants(batch)
+        if row_count == 0:
+            sink.write((",".join(shown.schema.names) + "\n").encode())
+        style = "needed" if _has_specials(shown) else "none"
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style=style)
+        with pa.PythonFile(_Unclosed(sink), mode="w") as target:
+            pyarrow.csv.write_csv(shown, target, write_options=options)
+        row_count += batch.num_rows
     return row_count
+
+
+class _Unclosed(io.RawIOBase):
+    """Writes to a stream that stays open."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        super().__init__()
+        self._sink = sink
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def write(self, data: Any) -> int:
+        return self._sink.write(data)
+
+
+def _has_specials(batch: pa.RecordBatch) -> bool:
+    """Return whether some text has to be quoted (RFC 4180)."""
+    return any(
+        pc.any(pc.match_substring_regex(column, _SPECIAL)).as_py()
+        for column in batch.columns
+        if pa.types.is_string(column.type)
+    )
 
 
 def _with_iso_instants(batch: pa.RecordBatch) -> pa.RecordBatch:
