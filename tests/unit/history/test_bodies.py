@@ -52,7 +52,8 @@ def _lines(sizes: list[int]) -> list[LogLine]:
 def test_an_attempts_log_stays_in_its_bound_and_says_once_where_it_ends(
     chunks: list[list[int]], limit: int
 ) -> None:
-    used, kept, dropped = 0, [], 0
+    used, dropped = 0, 0
+    kept: list[LogLine] = []
     for sizes in chunks:
         result = keep_lines(_lines(sizes), used_bytes=used, limit_bytes=limit)
         used += result.size_bytes

@@ -1,0 +1,226 @@
+"""Whatever happens, the history on disk and the one in memory take and answer the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from doubles import story
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from typing_extensions import override
+
+from openbell.history import HistoryStore
+from openbell.model import events as ev
+from openbell.model.history import History, RecordRefusedError, RunFilter
+from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.testing import MemoryHistory
+
+pytestmark = pytest.mark.property
+
+RUN_IDS = [f"run_{number}" for number in range(1, 5)]
+runs = st.sampled_from(RUN_IDS)
+nodes = st.sampled_from(["fetch", "check", "publish", "nowhere"])
+pipelines = st.sampled_from(["eod", "other"])
+seconds = st.floats(0.0, 1e6, allow_nan=False).map(lambda value: round(value, 6))
+short_text = st.text(st.characters(codec="utf-8"), max_size=8)
+
+
+class Twins(RuleBasedStateMachine):
+    """Tells both the same; each step is taken by both or refused by both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self._portal: BlockingPortal = self._stack.enter_context(start_blocking_portal())
+        store = HistoryStore(Path(folder) / "history.sqlite")
+        self._stack.enter_context(self._portal.wrap_async_context_manager(store))
+        self._twins: tuple[History, History] = (MemoryHistory(), store)
+        self._tell(story.defined(), story.defined(pipeline="other"))
+
+    @override
+    def teardown(self) -> None:
+        self._stack.close()
+
+    def _ask(self, question: Callable[[History], Awaitable[Any]]) -> None:
+        in_memory, on_disk = [self._portal.call(question, twin) for twin in self._twins]
+        assert in_memory == on_disk
+
+    def _tell(self, *events: ev.Event) -> None:
+        async def told(twin: History) -> object:
+            try:
+                return await twin.record(*events)
+            except (RecordRefusedError, IllegalStepError) as error:
+                return type(error), str(error).partition(" (")[0]
+
+        self._ask(told)
+
+    @rule(run_id=runs, pipeline=pipelines, version=st.integers(1, 3), key=st.none() | short_text)
+    def submit(self, run_id: str, pipeline: str, version: int, key: str | None) -> None:
+        self._tell(
+            story.submitted(
+                run_id, pipeline=pipeline, workflow_version=version, idempotency_key=key
+            )
+        )
+
+    @rule(run_id=runs, at_s=seconds)
+    def start(self, run_id: str, at_s: float) -> None:
+        self._tell(story.started(run_id, at_s=at_s))
+
+    @rule(run_id=runs, state=st.sampled_from(list(RunState)), at_s=seconds)
+    def finish(self, run_id: str, state: RunState, at_s: float) -> None:
+        self._tell(story.finished(run_id, state, at_s=at_s))
+
+    @rule(run_id=runs)
+    def begin_run(self, run_id: str) -> None:
+        self._tell(story.submitted(run_id), story.started(run_id))
+
+    @rule(run_id=runs)
+    def cancel(self, run_id: str) -> None:
+        self._tell(ev.RunCancelRequested(at=story.START, run_id=run_id, pipeline="eod"))
+
+    @rule(
+        run_id=runs,
+        node=nodes,
+        state=st.sampled_from(list(NodeState)),
+        attempt=st.integers(0, 3),
+        at_s=seconds,
+        error=short_text,
+        totals=st.none() | st.builds(Totals, rows_in=st.integers(0, 2**60)),
+        retry_at_s=st.none() | seconds,
+    )
+    def change_node(
+        self,
+        *,
+        run_id: str,
+        node: str,
+        state: NodeState,
+        attempt: int,
+        at_s: float,
+        error: str,
+        totals: Totals | None,
+        retry_at_s: float | None,
+    ) -> None:
+        retry_at = None if retry_at_s is None else story.after(retry_at_s)
+        self._tell(
+            story.node(
+                node,
+                state,
+                run_id,
+                attempt=attempt,
+                at=story.after(at_s),
+                error=error,
+                totals=totals,
+                retry_at=retry_at,
+            )
+        )
+
+    @rule(run_id=runs, number=st.integers(1, 3))
+    def start_attempt(self, run_id: str, number: int) -> None:
+        self._tell(story.attempt_started(run_id, number))
+
+    @rule(
+        run_id=runs,
+        number=st.integers(1, 3),
+        state=st.sampled_from(["success", "failed", "interrupted", "running"]),
+    )
+    def finish_attempt(self, run_id: str, number: int, state: str) -> None:
+        self._tell(story.attempt_finished(run_id, number, state))
+
+    @rule(run_id=runs, next_chunk=st.integers(1, 6), key=st.none() | st.just("shared"))
+    def commit(self, run_id: str, next_chunk: int, key: str | None) -> None:
+        self._tell(story.committed(next_chunk, run_id, key=key))
+
+    @rule(run_id=runs, chunk=st.integers(0, 3))
+    def check(self, run_id: str, chunk: int) -> None:
+        self._tell(story.checked(run_id, chunk))
+
+    @rule(
+        run_id=runs,
+        attempt=st.integers(1, 2),
+        texts=st.lists(short_text, max_size=3),
+        repeat=st.sampled_from([1, 1, 100_000]),
+    )
+    def log(self, run_id: str, attempt: int, texts: list[str], repeat: int) -> None:
+        long_texts = [text * repeat for text in texts]
+        self._tell(story.logged(*long_texts, run_id=run_id, attempt=attempt))
+
+    @rule(pipeline=pipelines, version=st.integers(1, 3))
+    def define(self, pipeline: str, version: int) -> None:
+        self._tell(story.defined(version, pipeline=pipeline))
+
+    @rule(pipeline=pipelines)
+    def retire(self, pipeline: str) -> None:
+        self._tell(ev.WorkflowRetired(at=story.START, pipeline=pipeline))
+
+    @rule(at_s=seconds)
+    def stop(self, at_s: float) -> None:
+        self._tell(ev.DaemonStopping(at=story.after(at_s), how="fast", running=1))
+
+    @rule(before_s=seconds, keep_runs=st.integers(0, 4))
+    def prune(self, before_s: float, keep_runs: int) -> None:
+        self._ask(lambda twin: twin.prune(before=story.after(before_s), keep_runs=keep_runs))
+
+    @rule(
+        pipeline=st.none() | pipelines,
+        job_id=st.none() | st.sampled_from(["job_1", "job_2"]),
+        states=st.lists(st.sampled_from(list(RunState)), max_size=3, unique=True),
+        before=st.none() | runs,
+        limit=st.integers(1, 5),
+    )
+    def list_runs(
+        self,
+        *,
+        pipeline: str | None,
+        job_id: str | None,
+        states: list[RunState],
+        before: str | None,
+        limit: int,
+    ) -> None:
+        wanted = RunFilter(
+            pipeline=pipeline, job_id=job_id, states=tuple(states), before=before, limit=limit
+        )
+        self._ask(lambda twin: twin.runs(wanted))
+
+    @rule(after_id=st.integers(0, 40), limit=st.integers(1, 10), run_id=st.none() | runs)
+    def page(self, after_id: int, limit: int, run_id: str | None) -> None:
+        self._ask(lambda twin: twin.events(after_id=after_id, limit=limit, run_id=run_id))
+
+    @rule(run_id=runs)
+    def look_at_a_run(self, run_id: str) -> None:
+        self._ask(lambda twin: twin.nodes(run_id))
+        self._ask(lambda twin: twin.attempts(run_id))
+        self._ask(lambda twin: twin.checkpoint(run_id, "fetch"))
+        self._ask(lambda twin: twin.logs(run_id))
+        self._ask(lambda twin: twin.quality(run_id))
+
+    @invariant()
+    def everything_else_is_the_same(self) -> None:
+        self._ask(lambda twin: twin.runs(RunFilter()))
+        self._ask(lambda twin: twin.last_event_id())
+        self._ask(lambda twin: twin.workflows())
+        self._ask(lambda twin: twin.lineage("bars"))
+        self._ask(_totals)
+
+
+async def _totals(twin: History) -> dict[str, Any]:
+    return {**await twin.metrics(), "database_bytes": None}
+
+
+def test_both_histories_take_and_answer_the_same() -> None:
+    run_state_machine_as_test(
+        Twins,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
