@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ def batch(rows: Sequence[Row]) -> pa.RecordBatch:
 def cut(rows: Sequence[Row], places: Sequence[int]) -> list[pa.RecordBatch]:
     """Return rows as batches that end at `places` (any numbers, taken modulo the length)."""
     ends = sorted({place % (len(rows) + 1) for place in places} | {0, len(rows)})
-    return [batch(rows[a:b]) for a, b in zip(ends, ends[1:], strict=False)] or [batch([])]
+    return [batch(rows[a:b]) for a, b in itertools.pairwise(ends)] or [batch([])]
 
 
 def make(name: str, **params: Any) -> Any:

@@ -203,9 +203,9 @@ def test_the_bad_rows_are_those_of_the_oracle_however_the_stream_is_cut(
 @given(**_STREAM, place=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_merging_two_states_is_observing_all_rows(
-    kit: Any, case: str, rows: list[Row], places: list[int], place: int
+    kit: Any, *, case: str, rows: list[Row], places: list[int], place: int
 ) -> None:
-    name, params, oracle = CASES[case]
+    name, params, _ = CASES[case]
     rows = _timed(kit, rows)
     half = place % (len(rows) + 1)
     rule = kit.make(name, **params)
@@ -249,7 +249,7 @@ _AT_THE_END: dict[str, dict[str, Any]] = {
 @given(**_STREAM, place=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_an_answer_about_the_interval_depends_on_the_rows_alone(
-    kit: Any, name: str, rows: list[Row], places: list[int], place: int
+    kit: Any, *, name: str, rows: list[Row], places: list[int], place: int
 ) -> None:
     rows = _timed(kit, rows)
     half = place % (len(rows) + 1)

@@ -100,9 +100,8 @@ class Grid:
             bars = self.sessions[index]
             low = bars.low + position - self._offsets[index]
             high = min(bars.high, low + stop - position)
-            if high > low:
-                found.append(Piece(bars, low, high, position - start))
-                position += high - low
+            found.append(Piece(bars, low, high, position - start))
+            position += high - low
             index += 1
         return found
 
