@@ -109,18 +109,21 @@ def _load(candidate: _Candidate, shelf: _Shelf) -> PluginInfo:
             reason=specs.reason,
             traceback=specs.traceback,
         )
-    brought = sorted(_heavy_modules() - heavy_before)
     return info(
         state="loaded",
         api_version=str(stated),
         registers=MappingProxyType(
             {kind: tuple(spec.name for spec in of_kind) for kind, of_kind in specs.items()}
         ),
-        warnings=tuple(
-            f"its entry module imports {module}; import it in the implementation only"
-            for module in brought
-        ),
+        warnings=tuple(_warnings(specs, sorted(_heavy_modules() - heavy_before))),
     )
+
+
+def _warnings(specs: Mapping[str, object], brought: Sequence[str]) -> Iterable[str]:
+    if not specs:
+        yield "it registers nothing"
+    for module in brought:
+        yield f"its entry module imports {module}; import it in the implementation only"
 
 
 def _registered(

@@ -66,16 +66,19 @@ def _check_hook_functions(manager: pluggy.PluginManager, plugin: object) -> None
     for name in dir(plugin):
         function = inspect.getattr_static(plugin, name, None)
         function = getattr(function, "__func__", function)
-        marked = manager.parse_hookimpl_opts(plugin, name) is not None
-        if not marked and not (name.startswith(_PREFIX) and inspect.isroutine(function)):
+        marks = manager.parse_hookimpl_opts(plugin, name)
+        if marks is None and not (name.startswith(_PREFIX) and inspect.isroutine(function)):
             continue
-        if name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)
-            raise Refusal(f"hook {name!r} does not exist; did you mean {close[0]!r}?")
-        if not marked:
-            raise Refusal(f"hook {name!r} is not marked with @hookimpl of openbell.sdk")
+        hook = (marks and marks["specname"]) or name
+        if hook not in known:
+            close = difflib.get_close_matches(hook, sorted(known), n=1, cutoff=0.0)
+            raise Refusal(f"hook {hook!r} does not exist; did you mean {close[0]!r}?")
+        if marks is None:
+            raise Refusal(f"hook {hook!r} is not marked with @hookimpl of openbell.sdk")
+        if marks["wrapper"] or marks["hookwrapper"]:
+            raise Refusal(f"hook {hook!r} is a wrapper; a plugin registers for itself only")
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise Refusal(f"hook {name!r} is `async def`; hooks are plain functions")
+            raise Refusal(f"hook {hook!r} is `async def`; hooks are plain functions")
 
 
 def _first_sentence(text: str) -> str:

@@ -147,6 +147,37 @@ def test_an_async_hook_is_refused() -> None:
     assert "hook 'openbell_register_rules' is `async def`" in fate.reason
 
 
+def test_a_hook_under_another_name_is_checked_by_what_it_implements() -> None:
+    @hookimpl(specname="openbell_register_providers")
+    def offer() -> list[ProviderSpec]:
+        return [spec("offered")]
+
+    @hookimpl(specname="openbell_register_nothing")
+    def nothing() -> list[ProviderSpec]:
+        raise AssertionError
+
+    module = ModuleType("named_otherwise")
+    module.offer = offer  # type: ignore[attr-defined]
+    assert "offered" in load_plugins([("other", module)]).providers
+    module.nothing = nothing  # type: ignore[attr-defined]
+    assert "'openbell_register_nothing' does not exist" in refusal(("bad", module)).reason
+
+
+def test_a_wrapper_is_refused() -> None:
+    @hookimpl(wrapper=True)
+    def openbell_register_rules() -> Any:
+        return (yield)
+
+    fate = refusal(("bad", plugin(openbell_register_rules=openbell_register_rules)))
+    assert "is a wrapper" in fate.reason
+
+
+def test_a_plugin_that_registers_nothing_is_told_so() -> None:
+    fate = load_plugins([("idle", ModuleType("idle"))]).plugins[-1]
+    assert fate.state == "loaded"
+    assert fate.warnings == ("it registers nothing",)
+
+
 def test_a_hook_with_parameters_is_refused() -> None:
     @hookimpl
     def openbell_register_rules(config: object) -> list[RuleSpec]:

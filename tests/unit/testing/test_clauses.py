@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from openbell.plugin_host.kinds import KINDS
 from openbell.testing import (
     BackendConformance,
     OperatorConformance,
@@ -67,3 +68,9 @@ def test_clauses_are_numbered_without_gaps(kind: str) -> None:
     numbers = [int(number[-2:]) for number, _ in clauses(kind)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len({number[:4] for number, _ in clauses(kind)}) == 1
+
+
+def test_the_page_about_plugins_names_every_hook() -> None:
+    text = (SPEC / "plugin.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(openbell_\w+)` \| `(\w+)` ", text, re.MULTILINE))
+    assert named == {(kind.hook, kind.spec_type.__name__) for kind in KINDS}
