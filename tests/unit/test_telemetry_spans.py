@@ -15,6 +15,7 @@ from openbell.model.traces import node_span_id, span_id_of, trace_id_of
 from openbell.sdk.values import to_us
 from openbell.telemetry import names
 from openbell.telemetry.known_runs import KnownRuns
+from openbell.telemetry.redact import MASK, Redactor
 from openbell.telemetry.spans import Spans
 
 pytestmark = pytest.mark.unit
@@ -28,7 +29,7 @@ class _Traced:
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
-        self._spans = Spans(SimpleSpanProcessor(self.exporter))
+        self._spans = Spans(SimpleSpanProcessor(self.exporter), redact=Redactor(["hunter22"]).text)
         self._runs = KnownRuns()
 
     def tell(self, *events: ev.Event) -> list[ReadableSpan]:
@@ -59,7 +60,7 @@ def ended(
         attempt=1,
         at=story.after(at_s),
         error_kind=error_kind,
-        error="went wrong" if error_kind else "",
+        error="went wrong with hunter22" if error_kind else "",
         totals=Totals(verdict="warn") if node == "check" else None,
     )
 
@@ -181,7 +182,7 @@ def test_a_failed_attempt_says_what_went_wrong(
 ) -> None:
     [span] = traced.tell(story.submitted(), begun(), ended("fetch", state, error_kind=kind))
     assert span.status.status_code is StatusCode.ERROR
-    assert span.status.description == "went wrong"
+    assert span.status.description == f"went wrong with {MASK}"
     assert span.attributes is not None
     assert span.attributes[names.ERROR_TYPE] == kind
     assert span.attributes[names.TASK_RESULT] == result

@@ -107,6 +107,10 @@ class Logs:
             self._told_dropped = dropped
         self._logger.log(level, event, **fields)
 
+    def redacted(self, text: str) -> str:
+        """Return `text` without the secrets that are known by now."""
+        return self.redactor.text(text)
+
     def flush(self) -> None:
         """Write what a slow reader made wait."""
         self._out.flush()

@@ -8,7 +8,7 @@ but the attributes that only the lost process knew.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -85,11 +85,20 @@ class _ChosenIds(IdGenerator):
 class Spans:
     """Makes spans and gives them to `processor`. Not for more than one thread.
 
+    `redact` takes secrets out of error messages.
+
     Run: `RUN <pipeline>`, kind SERVER. Node: `execute node`, one for each attempt, child of the
     run. Batch: `commit output`, child of its source node, from the commit before to its own.
     """
 
-    def __init__(self, processor: SpanProcessor, *, resource: Resource | None = None) -> None:
+    def __init__(
+        self,
+        processor: SpanProcessor,
+        *,
+        resource: Resource | None = None,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self._redact = redact
         self._ids = _ChosenIds()
         self._provider = TracerProvider(
             resource=resource or Resource.get_empty(),
@@ -225,7 +234,7 @@ class Spans:
             start_time=min(began_us, ended_us) * 1000,
         )
         if error is not None:
-            span.set_status(Status(StatusCode.ERROR, error[:MAX_TEXT]))
+            span.set_status(Status(StatusCode.ERROR, self._redact(error)[:MAX_TEXT]))
         span.end(end_time=ended_us * 1000)
 
 

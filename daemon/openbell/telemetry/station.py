@@ -60,7 +60,7 @@ class Telemetry:
     ) -> None:
         self.logs = logs
         self.metrics = Metrics(resource=resource, readers=[push.reader] if push else ())
-        maker = Spans(spans, resource=resource) if spans else None
+        maker = Spans(spans, resource=resource, redact=logs.redacted) if spans else None
         self.observer = Observer(logs, self.metrics, maker)
         self._clock = clock
         self._lag = LoopLag(clock)
