@@ -82,6 +82,9 @@ def load(
     uses = UseReader(registry, problems, document.folder, env.get("HOME")).read(parts)
     graphs = GraphReader(registry, problems, parts, uses).read()
     overlays = _overlays(parts.calendars, problems)
+    if parts.daemon.tcp_port is not None and parts.daemon.tcp_token_file is None:
+        hint = "set daemon.tcp_token_file to a file with the token"
+        problems.add(("daemon", "tcp_port"), "the API on TCP needs a bearer token", hint)
     problems.raise_if_any()
     deployment = Deployment(
         source=document.source,
@@ -106,8 +109,8 @@ def load(
 
 def open_document(path: Path) -> Document:
     """Return the file, parsed; raises SettingsError when it cannot be."""
-    resolved = path.resolve()
-    return Document(tree=read_file(path), source=str(path), folder=resolved.parent)
+    tree = read_file(path)
+    return Document(tree=tree, source=str(path), folder=path.absolute().parent)
 
 
 def digest(tree: Tree) -> str:

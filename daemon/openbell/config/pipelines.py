@@ -132,7 +132,7 @@ class GraphReader:
         for node in nodes.values():
             reasons += self._references(node, (*path, "nodes", node.name))
         order = self._order(section, nodes, (*path, "nodes"))
-        if not reader.refusals:
+        if len(nodes) == len(section.nodes):
             check_edges(self._registry, self._problems, nodes, (*path, "nodes"))
         if len(self._problems) > before:
             return

@@ -89,13 +89,13 @@ def test_lists_and_mappings_in_the_environment_are_yaml() -> None:
         "OPENBELL_DATASETS__BARS__SYMBOLS": "[ON, 'X']",
         "OPENBELL_PROVIDERS": "ignored",
         "OPENBELL_SECRETS_DIR": "/nowhere",
-        "OPENBELL_DAEMON__TCP_PORT": "8080",
+        "OPENBELL_TELEMETRY__METRICS__PORT": "8080",
         "OPENBELL_FEATURES__WRITE_ENABLED": "False",
         "OTHER__X": "1",
     }
     found = loaded(SMALL, env=env).deployment
     assert found.datasets["bars"].symbols == ("ON", "X")
-    assert found.daemon.tcp_port == 8080
+    assert found.telemetry.metrics_port == 8080
     assert found.features.write_enabled is False
 
 
