@@ -43,10 +43,12 @@ def _is_float(view: BatchView, name: str) -> bool:
 
 def outside(view: BatchView, name: str, *, low: float, high: float) -> Mask | None:
     """Return the mask of values not within `low` to `high`, both allowed; nulls are passed over."""
+    values = view.values(name)
+    if values.dtype.kind == "i":
+        low, high = math.ceil(low), math.floor(high)  # exact beyond 2^53, where floats are not
     smallest, largest = view.bounds(name)
     if low <= smallest and largest <= high:
         return None
-    values = view.values(name)
     mask: Mask = ~((values >= low) & (values <= high))
     valid = view.valid(name)
     return mask if valid is None else mask & valid
@@ -171,5 +173,7 @@ class Ohlc:
                 mask &= valid
         if self._tolerance:
             with np.errstate(invalid="ignore"):
-                mask &= ~(low - high <= self._tolerance * np.maximum(np.abs(low), np.abs(high)))
+                excess = low - high
+                allowed = self._tolerance * np.maximum(np.abs(low), np.abs(high))
+                mask &= ~((excess <= allowed) & np.isfinite(excess))
         return mask
