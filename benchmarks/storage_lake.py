@@ -286,7 +286,7 @@ def peers(options: argparse.Namespace, market: Market) -> None:
     say(f"Delta MERGE, 500 bars into {len(whole):,}", spread(timed(merge, 5)))
     db = duckdb.connect(str(options.store / "bars.duckdb"), config={"threads": 2})
     db.execute("create table bars as select * from whole")
-    lake = f'merge into bars t using batch s on {keys} when matched then update set close = s.close when not matched then insert'  # fmt: skip
+    lake = f"merge into bars t using batch s on {keys} when matched then update set close = s.close when not matched then insert"  # fmt: skip
     say(f"DuckDB MERGE, 500 bars into {len(whole):,}", spread(timed(lambda: db.execute(lake), 5)))
     db.close()
 
@@ -305,7 +305,9 @@ def main() -> None:
     shutil.rmtree(options.store, ignore_errors=True)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "pyarrow": pa.__version__}  # fmt: skip
     say(options.what, json.dumps(machine))
-    {"bulk": bulk, "symbols": symbols, "small": small, "peers": peers}[options.what](options, market)
+    {"bulk": bulk, "symbols": symbols, "small": small, "peers": peers}[options.what](
+        options, market
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     say("peak memory of the process", f"{peak:.0f} MB")
     shutil.rmtree(options.store, ignore_errors=True)

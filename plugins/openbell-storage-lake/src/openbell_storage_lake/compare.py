@@ -15,9 +15,9 @@ from openbell.sdk.values import BarWidth
 from openbell_storage_lake.blocks import Index, concat, gather, numbers, take, times
 from openbell_storage_lake.keys import KeySpace, Numbers, ascending
 from openbell_storage_lake.layout import TableLayout
-from openbell_storage_lake.manifest import FileEntry
 from openbell_storage_lake.recall import Recall, Window
 from openbell_storage_lake.scan import Scanner
+from openbell_storage_lake.snapshot import FileEntry
 
 Flags = npt.NDArray[np.bool_]
 _WHOLE_ROWS = 65_536

@@ -26,7 +26,7 @@ from openbell.sdk.errors import FatalError, RetryableError
 from openbell.sdk.values import Receipt
 from openbell_storage_lake.files import fsync_path
 from openbell_storage_lake.layout import PERIOD, TableLayout
-from openbell_storage_lake.manifest import FileEntry
+from openbell_storage_lake.snapshot import FileEntry
 
 APP_ID = "openbell"
 _LOG = "_delta_log"

@@ -18,20 +18,21 @@ import pyarrow.parquet as pq
 from openbell_storage_lake.blocks import times
 from openbell_storage_lake.files import INTERNAL, fsync_path, remove
 from openbell_storage_lake.layout import TableLayout
-from openbell_storage_lake.manifest import FileEntry, Group
+from openbell_storage_lake.snapshot import FileEntry, Group
 
 GROUP_ROWS = 32_768
 CHUNK_GROUP_ROWS = 8192
 """Row groups of a file that is one of several runs of its period: a series is short in each."""
 _SAMPLE_ROWS = 4096
 _HUGE = sys.float_info.max
+Bound = Any
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class _Range:
-    low: Any = None
-    high: Any = None
+    low: Bound = None
+    high: Bound = None
     null_count: int = 0
 
     def add(self, column: pa.Array) -> None:
@@ -53,7 +54,7 @@ def _finite(value: float, instead: float) -> float:
     return value if math.isfinite(value) else instead
 
 
-def _plain(scalar: pa.Scalar) -> Any:
+def _plain(scalar: pa.Scalar) -> Bound:
     if not scalar.is_valid:
         return None
     if pa.types.is_timestamp(scalar.type):
@@ -174,7 +175,7 @@ class ParquetFile:
         )
 
 
-def _json(value: Any, kind: str) -> Any:
+def _json(value: Bound, kind: str) -> Bound:
     if kind == "timestamp":
         instant = _EPOCH + timedelta(microseconds=value)
         return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -27,6 +27,7 @@ def ensure_table(spec: TableSpec, root: Path, open_table: Callable[[], LakeTable
         table = open_table()
         if not table.manifest.is_made():
             layout.check()
+            _check_empty(table)
             table.manifest.create(spec=dump_spec(spec), kind=layout.kind)
             return
         _evolve(table, spec)
@@ -43,6 +44,14 @@ def _check_folder(root: Path) -> None:
         raise FatalError(
             f"{root} is no Delta table (it holds {found}); "
             "point the storage's uri at another folder, or move these files away"
+        )
+
+
+def _check_empty(table: LakeTable) -> None:
+    if table.log.files():
+        raise FatalError(
+            f"{table.root} is a Delta table without openbell's manifest ({INTERNAL}); restore that "
+            "folder from a backup, or load the table's files into another dataset"
         )
 
 

@@ -102,8 +102,8 @@ def translated(place: Path) -> Iterator[None]:
         raise RetryableError(f"the lake at {place} is busy or full: {error}") from error
     except sqlite3.DatabaseError as error:
         raise FatalError(
-            f"the manifest of the lake at {place} is damaged: {error}; move its {INTERNAL} folder "
-            "away to rebuild it from the Delta log (rows not yet folded stay in the moved folder)"
+            f"the manifest of the lake at {place} is damaged: {error}; "
+            f"restore its {INTERNAL} folder from a backup"
         ) from error
     except OSError as error:
         if error.errno in _FULL:

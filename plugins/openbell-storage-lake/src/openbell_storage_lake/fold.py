@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openbell_storage_lake.encode import ParquetFile
 from openbell_storage_lake.layout import PERIOD, TableLayout
-from openbell_storage_lake.manifest import FileEntry, placed
+from openbell_storage_lake.manifest import placed
 from openbell_storage_lake.merge import (
     Bounds,
     Piece,
@@ -18,6 +18,7 @@ from openbell_storage_lake.merge import (
     series_slices,
     time_slices,
 )
+from openbell_storage_lake.snapshot import FileEntry
 from openbell_storage_lake.table import LakeTable, now_us
 
 
@@ -141,7 +142,7 @@ class Folder:
         self, layout: TableLayout, one: PeriodPlan, bounds: Bounds, files: list[ParquetFile]
     ) -> None:
         table = self._table
-        block = merged(layout, table.scanner, one.pieces, bounds, layout.names)
+        block = merged(layout, table.scanner, one.pieces, bounds, columns=layout.names)
         if block is None:
             return
         if not files:

@@ -143,4 +143,5 @@ def order_newest_wins(keys: Numbers, ingested_us: Numbers) -> Index | None:
     run = np.cumsum(is_first) - 1
     candidates = np.flatnonzero(at == newest[run])
     is_last = np.append(run[candidates][1:] != run[candidates][:-1], True)
-    return order[candidates[is_last]]
+    newest_rows: Index = order[candidates[is_last]]
+    return newest_rows

@@ -6,15 +6,14 @@ One transaction makes a commit visible; the Delta log follows it (`delta.py`).
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from openbell.sdk.values import Interval, Receipt, from_us, to_us
+from openbell_storage_lake.snapshot import BUCKET_US, FileEntry, Snapshot
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (
@@ -83,61 +82,10 @@ _SUPERSEDED = """
 SELECT id, path, removed_seq FROM files
 WHERE removed_seq <= (SELECT max(seq) FROM versions WHERE at_us <= ?) AND removed_seq <= ?
 """
-_WIDE = -(1 << 62)
-_MOST_BUCKETS = 64
-_BUCKET_US = {
-    "day": 3_600_000_000,
-    "month": 86_400_000_000,
-    "year": 30 * 86_400_000_000,
-    "decade": 365 * 86_400_000_000,
-}
 _CONFLICT = """
 SELECT 1 FROM files WHERE added_seq > ? AND folded = 0
 AND min_ts <= ? AND max_ts >= ? AND min_series <= ? AND max_series >= ? LIMIT 1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One row group: its period, rows, and the box of series and instants it covers."""
-
-    period: str
-    row_count: int
-    min_series: str
-    max_series: str
-    min_ts: int
-    max_ts: int
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A file of the table. `level` is 0 (L0) or 1 (base); base files have one `period`.
-
-    Rows of equal `ingested_at` are decided by `content_seq`. `removed_seq` is when it was
-    superseded. `folded` files hold no new knowledge.
-    """
-
-    path: str
-    level: int
-    period: str
-    row_count: int
-    size_bytes: int
-    min_ts: int
-    max_ts: int
-    min_series: str
-    max_series: str
-    groups_json: str
-    stats: str
-    content_seq: int = 0
-    added_seq: int = 0
-    removed_seq: int | None = None
-    folded: bool = False
-    id: int = 0
-
-    @cached_property
-    def groups(self) -> tuple[Group, ...]:
-        """The file's row groups, in order."""
-        return tuple(Group(*raw) for raw in json.loads(self.groups_json))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,52 +101,6 @@ class Meta:
     published_spec: int
     horizon_seq: int
     row_count: int
-
-
-class Snapshot:
-    """The files of the table at `seq`, found quickly by time (buckets of `bucket_us`)."""
-
-    def __init__(self, bucket_us: int) -> None:
-        self.seq = 0
-        self.files: dict[int, FileEntry] = {}
-        self._bucket_us = bucket_us
-        self._buckets: dict[int, dict[int, FileEntry]] = {}
-
-    def add(self, entry: FileEntry) -> None:
-        """Take `entry` in."""
-        self.files[entry.id] = entry
-        for bucket in self._places(entry.min_ts, entry.max_ts):
-            self._buckets.setdefault(bucket, {})[entry.id] = entry
-
-    def drop(self, number: int) -> None:
-        """Take the file with this id out, if it is in."""
-        entry = self.files.pop(number, None)
-        if entry is not None:
-            for bucket in self._places(entry.min_ts, entry.max_ts):
-                del self._buckets[bucket][number]
-
-    def overlapping(self, low_us: int, high_us: int, first: str, last: str) -> list[FileEntry]:
-        """Return the files that may hold rows in a box of instants and series, oldest first."""
-        found: dict[int, FileEntry] = {}
-        places = self._places(low_us, high_us)
-        nearby = self._buckets.values() if places[0] == _WIDE else self._near(places)
-        for bucket in nearby:
-            for number, entry in bucket.items():
-                if (
-                    entry.min_ts <= high_us
-                    and entry.max_ts >= low_us
-                    and entry.min_series <= last
-                    and entry.max_series >= first
-                ):
-                    found[number] = entry
-        return sorted(found.values(), key=lambda entry: (entry.content_seq, entry.id))
-
-    def _near(self, places: Sequence[int]) -> list[dict[int, FileEntry]]:
-        return [self._buckets[b] for b in (*places, _WIDE) if b in self._buckets]
-
-    def _places(self, low_us: int, high_us: int) -> Sequence[int]:
-        first, last = low_us // self._bucket_us, high_us // self._bucket_us
-        return range(first, last + 1) if last - first < _MOST_BUCKETS else (_WIDE,)
 
 
 class Manifest:
@@ -251,7 +153,7 @@ class Manifest:
     def snapshot(self) -> Snapshot:
         """Return the live files, one object that later calls bring up to date."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(_BUCKET_US[self.meta().kind])
+            self._snapshot = Snapshot(BUCKET_US[self.meta().kind])
         known = self._snapshot
         if self._db.execute("SELECT seq FROM meta").fetchone()[0] == known.seq:
             return known
@@ -280,7 +182,7 @@ class Manifest:
         meta = self.meta()
         if seq < meta.horizon_seq:
             return None
-        then = Snapshot(_BUCKET_US[meta.kind])
+        then = Snapshot(BUCKET_US[meta.kind])
         then.seq = seq
         for found in self._db.execute(_AT, (seq, seq)):
             then.add(_entry(found))
@@ -336,6 +238,9 @@ class Transaction:
 
     def has_conflict(self, since_seq: int, box: tuple[int, int, str, str]) -> bool:
         """Return whether anyone committed rows into (min_ts, max_ts, min, max series) since."""
+        (horizon,) = self._db.execute("SELECT horizon_seq FROM meta").fetchone()
+        if horizon > since_seq:
+            return True
         low, high, first, last = box
         row = self._db.execute(_CONFLICT, (since_seq, high, low, last, first)).fetchone()
         return row is not None
@@ -411,7 +316,7 @@ def placed(entry: FileEntry, *, added_seq: int, content_seq: int, folded: bool) 
     return replace(entry, added_seq=added_seq, content_seq=content_seq, folded=folded)
 
 
-def _entry(row: Any) -> FileEntry:
+def _entry(row: tuple[Any, ...]) -> FileEntry:
     number, path, level, period, row_count, size_bytes, min_ts, max_ts, first, last, *rest = row
     content_seq, added_seq, removed_seq, folded, groups, stats = rest
     return FileEntry(
@@ -430,7 +335,7 @@ def _row(entry: FileEntry) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _receipt(row: Any, dataset: str) -> Receipt:
+def _receipt(row: tuple[Any, ...], dataset: str) -> Receipt:
     key, start_us, end_us, rows, written, unchanged, size, digest, version, at_us, _ = row
     return Receipt(
         key=key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,8 @@ import pyarrow as pa
 from openbell_storage_lake.blocks import Index, concat, take, times
 from openbell_storage_lake.keys import KeySpace, order_newest_wins
 from openbell_storage_lake.layout import TableLayout
-from openbell_storage_lake.manifest import FileEntry, Group
 from openbell_storage_lake.scan import Scanner
+from openbell_storage_lake.snapshot import FileEntry, Group
 
 _SAMPLES = 16
 _OPEN_COST_ROWS = 2000
@@ -88,6 +89,7 @@ def merged(
     scanner: Scanner,
     pieces: Sequence[Piece],
     bounds: Bounds,
+    *,
     columns: Sequence[str],
 ) -> pa.RecordBatch | None:
     """Return the rows inside `bounds`, the newest of each key, in key order; None for no rows.
@@ -137,7 +139,7 @@ def series_slices(
         if 0 < place < len(words) and (not cuts or words[place] > cuts[-1]):
             cuts.append(words[place])
     ends = [None, *cuts, None]
-    return [Bounds(first=a, end=b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [Bounds(first=a, end=b) for a, b in pairwise(ends)]
 
 
 def _sampled(layout: TableLayout, scanner: Scanner, pieces: Sequence[Piece]) -> set[str]:
@@ -170,7 +172,7 @@ def time_slices(pieces: Sequence[Piece], slice_rows: int) -> list[Bounds]:
             have = 0
         have += group.row_count
     ends = [-_FOREVER, *cuts, _FOREVER]
-    return [Bounds(low_us=a, high_us=b - 1) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [Bounds(low_us=a, high_us=b - 1) for a, b in pairwise(ends)]
 
 
 def reading_cost(pieces: Sequence[Piece], slices: Sequence[Bounds]) -> int:

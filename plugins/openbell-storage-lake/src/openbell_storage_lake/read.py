@@ -12,9 +12,9 @@ from openbell.sdk.errors import NotFoundError
 from openbell.sdk.values import to_us
 from openbell_storage_lake.blocks import take
 from openbell_storage_lake.layout import TableLayout
-from openbell_storage_lake.manifest import FileEntry
 from openbell_storage_lake.merge import Bounds, Piece, merged, pieces_of, series_slices
 from openbell_storage_lake.scan import Scanner
+from openbell_storage_lake.snapshot import FileEntry
 
 _BATCH_ROWS = 65_536
 
@@ -40,8 +40,10 @@ def read_rows(
     size = max(slice_rows, 8 * len(pieces) * 32_768 if not wanted else slice_rows)
     span = Bounds(first=wanted[0], end=f"{wanted[-1]}\0") if wanted else Bounds()
     for cut in series_slices(layout, scanner, pieces, min(size, 4 * slice_rows)):
-        bounds = Bounds(low_us=low_us, high_us=high_us, first=cut.first or span.first, end=cut.end or span.end)
-        block = merged(layout, scanner, pieces, bounds, needed)
+        bounds = Bounds(
+            low_us=low_us, high_us=high_us, first=cut.first or span.first, end=cut.end or span.end
+        )
+        block = merged(layout, scanner, pieces, bounds, columns=needed)
         if block is None:
             continue
         block = take(block, _mask(layout, block, rows)).select(columns)

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from openbell.sdk.errors import FatalError
 from openbell_storage_lake.blocks import to_block
 from openbell_storage_lake.layout import TableLayout
-from openbell_storage_lake.manifest import FileEntry
+from openbell_storage_lake.snapshot import FileEntry
 
 _FOOTERS = 512
 _STRIDE = 16
@@ -36,11 +37,18 @@ class Scanner:
     ) -> pa.RecordBatch:
         """Return the rows of row groups `groups` (None: all) as one block of `columns`."""
         schema = pa.schema([layout.block_schema.field(name) for name in columns])
-        with self._open(layout, entry) as file:
-            there = set(file.schema_arrow.names)
-            wanted = [name for name in columns if name in there]
-            numbers = range(file.num_row_groups) if groups is None else groups
-            table = file.read_row_groups(list(numbers), columns=wanted)
+        try:
+            with self._open(layout, entry) as file:
+                there = set(file.schema_arrow.names)
+                wanted = [name for name in columns if name in there]
+                numbers = range(file.num_row_groups) if groups is None else groups
+                table = file.read_row_groups(list(numbers), columns=wanted)
+        except (pa.ArrowInvalid, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            raise FatalError(
+                f"{self.root / entry.path} is damaged: {error}; restore it from a backup"
+            ) from error
         return to_block(table, schema)
 
     def strides(
@@ -54,7 +62,7 @@ class Scanner:
         for start in range(0, len(groups), _STRIDE):
             yield self.read(layout, entry, groups[start : start + _STRIDE], columns)
 
-    def _open(self, layout: TableLayout, entry: FileEntry) -> Any:
+    def _open(self, layout: TableLayout, entry: FileEntry) -> pq.ParquetFile:
         with self._lock:
             footer = self._footers.get(entry.path)
         file = pq.ParquetFile(

@@ -18,7 +18,7 @@ from openbell_storage_lake.encode import CHUNK_GROUP_ROWS, GROUP_ROWS, ParquetFi
 from openbell_storage_lake.files import L0, fsync_path, make_folder, new_name, remove
 from openbell_storage_lake.keys import KeySpace, order_last_wins
 from openbell_storage_lake.layout import PERIOD, TableLayout, periods_of
-from openbell_storage_lake.manifest import FileEntry
+from openbell_storage_lake.snapshot import FileEntry
 
 _PARALLEL_ROWS = 262_144
 
@@ -124,7 +124,10 @@ class Stager:
         self, layout: TableLayout, parts: Sequence[tuple[str, pa.RecordBatch]]
     ) -> tuple[FileEntry, ...]:
         halves = [(period, half) for period, block in parts for half in _halves(layout, block)]
-        files = [self.new_file(layout, f"{PERIOD}={period}", group_rows=CHUNK_GROUP_ROWS) for period, _ in halves]
+        files = [
+            self.new_file(layout, f"{PERIOD}={period}", group_rows=CHUNK_GROUP_ROWS)
+            for period, _ in halves
+        ]
 
         def encode(number: int) -> FileEntry:
             period, block = halves[number]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from openbell.sdk.backends import Staged, StageRequest
+from openbell.sdk.errors import RetryableError
 from openbell.sdk.schemas import TableSpec
 from openbell.sdk.values import Receipt, from_us, to_us
 from openbell_storage_lake.blocks import digest, from_batches, to_block
@@ -20,10 +23,11 @@ from openbell_storage_lake.compare import Memory, compare
 from openbell_storage_lake.delta import DeltaLog
 from openbell_storage_lake.files import INTERNAL, folder_lock
 from openbell_storage_lake.layout import PERIOD, TableLayout, dump_spec, load_spec
-from openbell_storage_lake.manifest import FileEntry, Manifest, Transaction, placed
+from openbell_storage_lake.manifest import Manifest, Transaction, placed
 from openbell_storage_lake.recall import Recall
 from openbell_storage_lake.scan import Scanner
 from openbell_storage_lake.settings import LakeSettings
+from openbell_storage_lake.snapshot import FileEntry
 from openbell_storage_lake.stage import Stager, Ticket, sort_incoming
 
 _INLINE_ROWS = 20_000
@@ -136,7 +140,7 @@ class LakeTable:
             if ticket.memo is not None:
                 self._memory.remember(self.layout, ticket.entries[0], ticket.memo)
             if any(entry.level for entry in ticket.entries):
-                self.publish()
+                self._publish_soon()
             return receipt
 
     def _enter(
@@ -191,6 +195,11 @@ class LakeTable:
             if isinstance(staged.token, Ticket):
                 known = self.manifest.paths() if staged.token.entries else set()
                 self.stager.discard([e for e in staged.token.entries if e.path not in known])
+
+    def _publish_soon(self) -> None:
+        """Publish what was just committed. It stands already: a full disk only delays the log."""
+        with contextlib.suppress(RetryableError, OSError, sqlite3.OperationalError):
+            self.publish()
 
     def publish(self) -> None:
         """Bring the Delta log up to the manifest; one process at a time does it for all."""
