@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openbell.history.errors import HistoryDamagedError
+from openbell.history.errors import PARTIAL, HistoryDamagedError
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -19,8 +19,9 @@ def copy_database(db: sqlite3.Connection, target: Path, *, source: Path) -> None
     Raises HistoryDamagedError about `source` if the copy does not hold together; `target` then
     stays as it was.
     """
-    partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
+    for left in target.parent.glob(f"{source.name}.backup-*{PARTIAL}*"):
+        left.unlink(missing_ok=True)  # of a copy that was killed
+    partial = target.with_name(target.name + PARTIAL)
     try:
         with closing(sqlite3.connect(partial, isolation_level=None)) as copy:
             db.backup(copy)

@@ -7,10 +7,14 @@ from typing import ClassVar
 
 from openbell.sdk.errors import FatalError, OpenbellError, RetryableError
 
+PARTIAL = ".partial"
+"""How the name of a copy ends that is still being written."""
+
 
 def newest_backup(path: Path) -> Path | None:
     """Return the newest backup beside the database at `path`, or None."""
-    backups = list(path.parent.glob(f"{path.name}.backup-*"))
+    copies = path.parent.glob(f"{path.name}.backup-*")
+    backups = [copy for copy in copies if copy.suffix != PARTIAL]
     return max(backups, key=lambda backup: backup.stat().st_mtime_ns, default=None)
 
 

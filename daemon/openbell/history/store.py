@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from datetime import datetime
@@ -151,27 +152,27 @@ class HistoryStore(Answers):
         inbox: MemoryObjectReceiveStream[Change],
     ) -> None:
         group: list[Change] = []
-        try:
-            with inbox:
+        with inbox:
+            try:
                 async for first in inbox:
-                    group = [first, *_waiting(inbox)]
+                    group = [first, *_waiting(inbox, GROUP_LENGTH - 1)]
                     core.group = group
                     with anyio.CancelScope(shield=True):
                         await connection.commit()
                     for change in group:
                         change.settled.set()
                     group = []
-        finally:
-            for change in (*group, *_waiting(inbox)):
-                change.error = change.error or HistoryClosedError(self._path)
-                change.settled.set()
+            finally:
+                for change in (*group, *_waiting(inbox, sys.maxsize)):
+                    change.error = change.error or HistoryClosedError(self._path)
+                    change.settled.set()
 
 
-def _waiting(inbox: MemoryObjectReceiveStream[Change]) -> list[Change]:
+def _waiting(inbox: MemoryObjectReceiveStream[Change], limit: int) -> list[Change]:
     waiting: list[Change] = []
-    while len(waiting) < GROUP_LENGTH - 1:
+    while len(waiting) < limit:
         try:
             waiting.append(inbox.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
+        except (anyio.WouldBlock, anyio.EndOfStream):
             break
     return waiting

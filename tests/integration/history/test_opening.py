@@ -218,6 +218,8 @@ async def test_backups_are_whole_databases_and_the_newest_three_stay(database: P
         await store.record(story.defined())
         for day in range(5):
             await store.record(story.submitted(f"run_{day}"))
+            left = database.with_name("history.sqlite.backup-killed.partial-journal")
+            left.touch()
             await store.backup(now=story.START + timedelta(days=day))
     copies = sorted(database.parent.glob("history.sqlite.backup-*"))
     assert [copy.name[-16:] for copy in copies] == [

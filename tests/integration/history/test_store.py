@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from doubles import story
 
 from openbell.history import HistoryClosedError, HistoryStore
@@ -332,6 +333,35 @@ async def test_a_value_that_no_column_takes_fails_its_caller_only(history: Histo
     with pytest.raises(OverflowError):
         await history.record(story.started(), story.committed(1 << 70))
     await history.record(story.started())
+
+
+async def test_a_writer_that_breaks_takes_the_store_down_and_leaves_nobody_waiting(
+    database: Path,
+) -> None:
+    told: list[str] = []
+
+    async def record(store: HistoryStore, number: int) -> None:
+        try:
+            await store.record(story.submitted(f"run_{number}"))
+        except HistoryClosedError as error:
+            told.append(str(error))
+
+    def broken(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def break_it(callers: TaskGroup) -> None:
+        async with HistoryStore(database) as store:
+            await store.record(story.defined())
+            for number in range(1500):
+                callers.start_soon(record, store, number)
+            await store._change(broken)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as callers:
+            with pytest.raises(ExceptionGroup) as caught:
+                await break_it(callers)
+    assert caught.group_contains(RuntimeError, match="a bug")
+    assert len(told) > 1000
 
 
 async def test_a_reader_sees_what_record_returned_for(history: HistoryStore) -> None:

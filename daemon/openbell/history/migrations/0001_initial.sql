@@ -226,26 +226,20 @@ CREATE VIEW run_totals AS
 SELECT
     r.run_id,
     r.pipeline,
-    coalesce(
-        sum(
-            CASE
-                WHEN NOT EXISTS (
-                    SELECT 1 FROM job_dependencies AS d
-                    WHERE d.pipeline = r.pipeline AND d.version = r.workflow_version AND d.node = n.node
-                ) THEN n.rows_in
-            END
-        ),
-        0
+    (
+        SELECT coalesce(sum(n.rows_in), 0) FROM pipeline_nodes AS n
+        WHERE n.run_id = r.run_id AND NOT EXISTS (
+            SELECT 1 FROM job_dependencies AS d
+            WHERE d.pipeline = r.pipeline AND d.version = r.workflow_version AND d.node = n.node
+        )
     ) AS rows_in,
-    coalesce(sum(n.rows_written), 0) AS rows_written,
-    coalesce(sum(n.rows_unchanged), 0) AS rows_unchanged,
-    coalesce(sum(n.rows_quarantined), 0) AS rows_quarantined,
-    coalesce(sum(n.size_bytes), 0) AS size_bytes,
-    coalesce(sum(n.attempts), 0) AS attempts,
-    coalesce((SELECT sum(c.batch_count) FROM checkpoints AS c WHERE c.run_id = r.run_id), 0) AS batches
-FROM pipeline_runs AS r
-LEFT JOIN pipeline_nodes AS n ON n.run_id = r.run_id
-GROUP BY r.run_id;
+    (SELECT coalesce(sum(n.rows_written), 0) FROM pipeline_nodes AS n WHERE n.run_id = r.run_id) AS rows_written,
+    (SELECT coalesce(sum(n.rows_unchanged), 0) FROM pipeline_nodes AS n WHERE n.run_id = r.run_id) AS rows_unchanged,
+    (SELECT coalesce(sum(n.rows_quarantined), 0) FROM pipeline_nodes AS n WHERE n.run_id = r.run_id) AS rows_quarantined,
+    (SELECT coalesce(sum(n.size_bytes), 0) FROM pipeline_nodes AS n WHERE n.run_id = r.run_id) AS size_bytes,
+    (SELECT coalesce(sum(n.attempts), 0) FROM pipeline_nodes AS n WHERE n.run_id = r.run_id) AS attempts,
+    (SELECT coalesce(sum(c.batch_count), 0) FROM checkpoints AS c WHERE c.run_id = r.run_id) AS batches
+FROM pipeline_runs AS r;
 
 CREATE VIEW job_runs AS
 SELECT
