@@ -39,7 +39,7 @@ BROAD_EXCEPTS = {
 FRAGMENT = re.compile(
     r"[a-z0-9]+(\.[a-z0-9][a-z0-9_-]*)?\.(breaking|feature|fix|deprecation|security|docs)\.md"
 )
-MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|work|root)/[\w.-]+")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:(?:home|Users)/(?!(?:me|q|user)\b)|work/|root/)[\w.-]+")
 REGISTRY_HOST = re.compile(r"https?://[^\s\"')]*(?:pypi|pythonhosted|artifactory|nexus)[^\s\"')]*")
 
 
