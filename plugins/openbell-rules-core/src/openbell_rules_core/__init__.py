@@ -32,7 +32,10 @@ def _spec(
 @hookimpl
 def openbell_register_rules() -> Sequence[RuleSpec]:
     """Return the rules, each with its parameters and what it must see."""
-    interval = RuleScope.INTERVAL
+    return [*_about_rows(), *_about_the_interval()]
+
+
+def _about_rows() -> Sequence[RuleSpec]:
     return [
         _spec(
             "not_null",
@@ -82,6 +85,12 @@ def openbell_register_rules() -> Sequence[RuleSpec]:
             settings.UniqueKeySettings,
             summary="no two rows have the same key",
         ),
+    ]
+
+
+def _about_the_interval() -> Sequence[RuleSpec]:
+    interval = RuleScope.INTERVAL
+    return [
         _spec(
             "row_count",
             "counts:RowCount",
