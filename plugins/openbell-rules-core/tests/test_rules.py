@@ -153,6 +153,16 @@ def test_unique_key_recognises_a_series_by_its_values_not_its_codes(kit: Any) ->
     assert kit.run(kit.make("unique_key"), [first, second])[0].bad == [3]
 
 
+def test_a_series_that_begins_late_in_a_batch_is_compared_with_the_batches_before(kit: Any) -> None:
+    before = [kit.row(9, "C")]
+    rows = [kit.row(n, s) for n in range(6) for s in "AB"] + [kit.row(6, s) for s in "ABC"]
+    batches = [kit.batch(before), kit.batch(rows)]
+    assert kit.run(kit.make("monotonic_time"), batches)[0].bad == [len(rows)]
+    rows[-1] = kit.row(9, "C")
+    batches = [kit.batch(before), kit.batch(rows)]
+    assert kit.run(kit.make("unique_key"), batches)[0].bad == [len(rows)]
+
+
 def test_keys_of_many_values_are_recoded(kit: Any) -> None:
     rows = [kit.row(n, f"S{n % 300}", trade_count=n % 350) for n in range(400)]
     rows += rows[:5]
@@ -195,6 +205,25 @@ def test_complete_session_names_sessions_and_symbols(kit: Any) -> None:
         "session=2026-01-07 symbol=A bars=0/390",
     )
     assert (finding.metric, finding.threshold) == (0.0, 1.0)
+
+
+def test_a_session_left_with_gaps_takes_late_bars(kit: Any) -> None:
+    context = replace(
+        kit.context,
+        symbols=("A", "B"),
+        span=Interval(START, START + timedelta(days=3)),
+        sessions=_sessions(DAY, DAY + 1, DAY + 2),
+    )
+    days = [[kit.row(1440 * d + n, s) for n in range(390) for s in "AB"] for d in range(3)]
+    late = [days[0].pop(7), days[1].pop(9)]
+    rule = kit.make("complete_session")
+    answer, state = kit.run(rule, [kit.batch(rows) for rows in days], context)
+    assert len(answer.findings[0].examples) == 2
+    _, other = kit.run(rule, [kit.batch(late[1:]), kit.batch(days[2])], context)
+    state.observe(BatchView(kit.batch(late[:1])))
+    assert len(state.conclude()[0].examples) == 1
+    state.merge(other)
+    assert state.conclude() == []
 
 
 def test_complete_session_accepts_a_share_of_the_bars(kit: Any) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,11 +142,12 @@ def _ends(codes: npt.NDArray[np.int32], code_count: int) -> tuple[Ints, Ints, In
     last: Ints = np.full(code_count, -1, dtype=np.int64)
     last[codes] = np.arange(len(codes))  # of repeated indices the last one counts
     series = np.flatnonzero(last >= 0)
-    # The first rows most often show every series that there is.
     first: Ints = np.full(code_count, -1, dtype=np.int64)
-    for reach in (2 * code_count, len(codes)):
-        head: npt.NDArray[Any] = codes[:reach][::-1]
-        first[head] = np.arange(len(head) - 1, -1, -1)
-        if (first[series] >= 0).all():
-            break
+    _note_first(first, codes[: 2 * code_count])  # most often these show every series
+    if (first[series] < 0).any():
+        _note_first(first, codes)
     return series, first[series], last[series]
+
+
+def _note_first(first: Ints, codes: npt.NDArray[np.int32]) -> None:
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
