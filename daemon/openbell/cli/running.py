@@ -223,10 +223,9 @@ def unwrapped() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        inner: BaseException = group
-        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-            inner = inner.exceptions[0]
-        raise inner from None
+        from openbell.supervisor.crashes import innermost
+
+        raise innermost(group) from None
 
 
 def _finish(summary: dict[str, Any], output: Format) -> None:

@@ -19,6 +19,13 @@ from openbell.supervisor.services import Services
 MakeActor = Callable[[], PipelineActor]
 
 
+def innermost(error: BaseException) -> BaseException:
+    """Return the one error inside groups of one; a group of several stays a group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 class Supervised:
     """One pipeline's actor for as long as the pipeline is configured, over all its crashes."""
 
@@ -52,7 +59,7 @@ class Supervised:
             job=status.job,
             version=status.version,
             node_count=status.node_count,
-            active_runs=status.active_runs,
+            active_runs=0 if self.parked_reason else status.active_runs,
             queued_runs=status.queued_runs,
             schedule=status.schedule,
             restarts=self.restarts,
@@ -111,8 +118,7 @@ class Supervised:
         if delay_s is not None:
             await clock.sleep(delay_s)
             return
-        last_line = text.strip().splitlines()[-1].strip("+- |")
-        self.parked_reason = f"crashed {len(self._crashes)} times: {last_line}"
+        self.parked_reason = f"crashed {len(self._crashes)} times: {innermost(error)!r}"
         self._unpark = anyio.Event()
         await self._services.journal.record(
             PipelineParked(at=clock.now(), pipeline=self._name, reason=self.parked_reason)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from pydantic import BaseModel
 
+from openbell.config.substitution import fill_params
 from openbell.execution.chains import Chain
 from openbell.execution.protocol import ChainTask, DatasetTask, Factory, NodeTask, RuleTask
 from openbell.model.pipelines import Dataset, Node
@@ -28,6 +30,12 @@ def _model(model: type[BaseModel]) -> str:
 
 def _date(value: Any) -> date | None:  # noqa: ANN401 - a parameter from JSON
     return date.fromisoformat(value) if value else None
+
+
+def _filled(chain: Chain, params: Mapping[str, Any]) -> Chain:
+    """Return `chain` with every `${param}` of its nodes' settings filled in."""
+    nodes = (replace(node, settings=fill_params(node.settings, params)) for node in chain.nodes)
+    return replace(chain, nodes=tuple(nodes))
 
 
 class Dispatcher:
@@ -101,6 +109,7 @@ class Dispatcher:
     ) -> ChainTask:
         """Return the task of one attempt of `chain`."""
         services = self._services
+        chain = _filled(chain, run.params)
         dataset = self.dataset(chain)
         storage = [str(n.settings.get("to", "primary")) for n in chain.nodes if n.op == "write"]
         inside = {node.name for node in chain.nodes}

@@ -6,13 +6,13 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import anyio
 from anyio.abc import TaskGroup
 
 from openbell import __version__
-from openbell.execution.pool import PoolLimits, WorkerPool
+from openbell.execution.pool import PoolLimits
 from openbell.model.control import (
     BudgetStatus,
     ConflictError,
@@ -44,7 +44,19 @@ from openbell.supervisor.restart import RestartPolicy
 from openbell.supervisor.services import Services
 
 Load = Callable[[], Awaitable[Deployment]]
-Parse = Callable[[Mapping[str, Any], Deployment], Pipeline]
+Parse = Callable[[Mapping[str, Any]], Pipeline]
+
+
+class Workers(Protocol):
+    """The worker processes, as far as the root looks after them."""
+
+    def status(self) -> Sequence[WorkerStatus]:
+        """Return every worker as it stands."""
+        ...
+
+    def resize(self, limits: PoolLimits) -> None:
+        """Use other limits from now on."""
+        ...
 
 
 def pool_limits(deployment: Deployment) -> PoolLimits:
@@ -65,7 +77,7 @@ class LiveEngine:
     def __init__(
         self,
         services: Services,
-        pool: WorkerPool,
+        pool: Workers,
         *,
         load: Load,
         parse: Parse,
@@ -287,7 +299,7 @@ class LiveEngine:
         """Add or change a pipeline from the API's document."""
         async with self._changing:
             services = self._services
-            pipeline = self._parse(document, services.deployment)
+            pipeline = self._parse(document)
             roles = {name: str(spec.role) for name, spec in services.specs.operators.items()}
             now = services.clock.now()
             if pipeline.name in services.deployment.pipelines:

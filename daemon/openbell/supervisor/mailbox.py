@@ -76,6 +76,11 @@ class Mailbox:
         """Take no more messages; the actor ends after those it has."""
         self._send.close()
 
+    def discard(self) -> None:
+        """Close both ends: the actor is gone, and whoever tells it something hears so."""
+        self._send.close()
+        self._receive.close()
+
     async def serve(
         self, handler: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:

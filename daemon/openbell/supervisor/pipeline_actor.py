@@ -71,11 +71,14 @@ class PipelineActor:
 
     async def run(self) -> None:
         """Go on with what history says is open, then serve the mailbox until it is closed."""
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            await self._recover()
-            await self.mailbox.serve(self)
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await self._recover()
+                await self.mailbox.serve(self)
+                tasks.cancel_scope.cancel()
+        finally:
+            self.mailbox.discard()
 
     def status(self) -> PipelineStatus:
         """Return the pipeline as it stands."""
