@@ -20,9 +20,6 @@ from openbell_storage_lake.files import INTERNAL, fsync_path, remove
 from openbell_storage_lake.layout import TableLayout
 from openbell_storage_lake.snapshot import FileEntry, Group
 
-GROUP_ROWS = 32_768
-CHUNK_GROUP_ROWS = 8192
-"""Row groups of a file that is one of several runs of its period: a series is short in each."""
 _SAMPLE_ROWS = 4096
 _HUGE = sys.float_info.max
 Bound = Any

@@ -19,13 +19,15 @@ class FoldSettings(PluginSettings):
 
     A batch with at least `base_rows` new rows in each period goes to the base at once. `max_runs`
     is how many files of one period may hold the same symbol before they are merged into one.
-    `slice_rows` bounds what a fold holds in memory, `file_rows` how long one base file gets.
+    `slice_rows` bounds what a fold holds in memory, `file_rows` how long one base file gets,
+    `group_rows` how long its row groups are.
     """
 
     base_rows: int = Field(default=32_768, gt=0)
     max_runs: int = Field(default=8, gt=0)
     slice_rows: int = Field(default=524_288, gt=0)
     file_rows: int = Field(default=8_388_608, gt=0)
+    group_rows: int = Field(default=32_768, gt=0)
 
 
 class KeepSettings(PluginSettings):

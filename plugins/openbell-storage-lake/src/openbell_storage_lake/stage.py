@@ -14,10 +14,11 @@ from openbell.sdk.backends import StageRequest
 from openbell.sdk.values import to_us
 from openbell_storage_lake.blocks import Index, stamped, take, times
 from openbell_storage_lake.compare import Comparison, Incoming
-from openbell_storage_lake.encode import CHUNK_GROUP_ROWS, GROUP_ROWS, ParquetFile
+from openbell_storage_lake.encode import ParquetFile
 from openbell_storage_lake.files import L0, fsync_path, make_folder, new_name, remove
 from openbell_storage_lake.keys import KeySpace, order_last_wins
 from openbell_storage_lake.layout import PERIOD, TableLayout, periods_of
+from openbell_storage_lake.settings import FoldSettings
 from openbell_storage_lake.snapshot import FileEntry
 
 _PARALLEL_ROWS = 262_144
@@ -57,11 +58,11 @@ class Stager:
     """Writes the files of one table."""
 
     def __init__(
-        self, root: Path, pool: Executor, *, base_rows: int, compression_level: int
+        self, root: Path, pool: Executor, *, fold: FoldSettings, compression_level: int
     ) -> None:
         self._root = root
         self._pool = pool
-        self._base_rows = base_rows
+        self._fold = fold
         self._level = compression_level
 
     def write(
@@ -78,16 +79,19 @@ class Stager:
         )
         names, codes = periods_of(layout.kind, times(block.column(layout.time)))
         parts = [(names[0], block)] if codes is None else _split(block, names, codes)
-        enough = block.num_rows >= self._base_rows * len(parts)
+        enough = block.num_rows >= self._fold.base_rows * len(parts)
         if enough and not found.known.any():
             return self._to_base(layout, parts), None
         entry = self._to_l0(layout, parts)
         return (entry,), block if len(parts) == 1 else None
 
-    def new_file(
-        self, layout: TableLayout, folder: str, *, group_rows: int = GROUP_ROWS
-    ) -> ParquetFile:
-        """Return a file to be written in `folder` of the table."""
+    def new_file(self, layout: TableLayout, folder: str, *, is_chunk: bool = False) -> ParquetFile:
+        """Return a file to be written in `folder` of the table.
+
+        A chunk is one of several runs of its period. A series is short in it, so its row groups
+        are, too; whoever reads one series decodes less.
+        """
+        group_rows = self._fold.group_rows
         make_folder(self._root / folder)
         relative = f"{folder}/{new_name()}"
         return ParquetFile(
@@ -95,7 +99,7 @@ class Stager:
             self._root,
             relative,
             compression_level=self._level,
-            group_rows=group_rows,
+            group_rows=max(1, group_rows // 4) if is_chunk else group_rows,
         )
 
     def sync(self, entries: Sequence[FileEntry]) -> None:
@@ -125,7 +129,7 @@ class Stager:
     ) -> tuple[FileEntry, ...]:
         halves = [(period, half) for period, block in parts for half in _halves(layout, block)]
         files = [
-            self.new_file(layout, f"{PERIOD}={period}", group_rows=CHUNK_GROUP_ROWS)
+            self.new_file(layout, f"{PERIOD}={period}", is_chunk=True)
             for period, _ in halves
         ]
 

@@ -57,7 +57,7 @@ class LakeTable:
         self.stager = Stager(
             root,
             pool,
-            base_rows=settings.fold.base_rows,
+            fold=settings.fold,
             compression_level=settings.compression_level,
         )
         self._memory = Memory(self.scanner, recall)
