@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, SecretStr
+
 from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
 from openbell.sdk.rules import RuleScope
 from openbell.sdk.settings import NoSettings, PluginSettings
 from openbell.sdk.values import Severity
-from pydantic import Field, SecretStr
 
 FACTORY = "nowhere:Nothing"
 
@@ -22,7 +23,7 @@ class MadeUp(PluginSettings):
 
 class Vendor(PluginSettings):
     api_key: SecretStr
-    headers: dict[str, SecretStr] = {}
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
 
 
 class Files(PluginSettings):
@@ -67,7 +68,7 @@ class Ingest(PluginSettings):
 class GateRule(PluginSettings):
     name: str
     severity: Severity | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Gate(PluginSettings):

@@ -66,12 +66,13 @@ class NodeReader:
             self._problems.add_unknown(path, "parameter", name, self._params)
         if len(self._problems) + len(self.refusals) > before:
             return None
+        filled = fill_params(settings, self._params)
         try:
-            checked = spec.settings_model.model_validate(fill_params(settings, self._params))
+            checked = spec.settings_model.model_validate(filled)
         except ValidationError as error:
             self._problems.add_invalid(path, spec.settings_model, error, NODE_KEYS)
             return None
-        if wanted:
+        if filled != settings:
             return settings
         return checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
 

@@ -13,6 +13,7 @@ from openbell.config.parts import Parts
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems, nearest
 from openbell.config.schema import DatasetSection, JobSection, PipelineSection
+from openbell.config.substitution import params_in
 from openbell.config.tree import Path
 from openbell.config.uses import Uses
 from openbell.config.verdicts import check_edges
@@ -166,15 +167,20 @@ class GraphReader:
     def _references(self, node: Node, path: Path) -> list[str]:
         """Check what a built-in operator's settings name; return what is lacking of plugins."""
         reasons: list[str] = []
+        if node.op not in {"ingest", "write"}:
+            return reasons
         dataset, storage = node.settings.get("dataset"), node.settings.get("to", "primary")
-        if node.op in {"ingest", "write"} and isinstance(dataset, str) and "${" not in dataset:
+        for key, name in (("dataset", dataset), ("to", storage)):
+            if name is not None and params_in(name):
+                message = "must name it here: parameters are not known before a run"
+                self._problems.add((*path, key), message)
+                return reasons
+        if dataset is not None:
             self._refers((*path, "dataset"), "datasets", dataset)
-            if node.op == "ingest":
-                reasons += self._lacks_dataset(dataset)
-        if node.op == "write" and isinstance(storage, str) and "${" not in storage:
-            self._refers((*path, "to"), "storage", storage)
-            reasons += self._lacks_storage(storage)
-        return reasons
+        if node.op == "ingest":
+            return self._lacks_dataset(str(dataset))
+        self._refers((*path, "to"), "storage", storage)
+        return self._lacks_storage(storage)
 
     def _refers(self, path: Path, section: str, name: str) -> None:
         known = self._parts.written[section]

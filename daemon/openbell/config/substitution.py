@@ -118,8 +118,9 @@ class Substitution:
 
 
 def takes_params(path: Path) -> bool:
-    """Return whether `${param}` may stand at `path`: inside a node's settings."""
-    return len(path) > 4 and path[0] == "pipelines" and path[2] == "nodes"
+    """Return whether `path` lies in a node's settings, which are filled in when a run starts."""
+    in_node = len(path) > 4 and path[0] == "pipelines" and path[2] == "nodes"
+    return in_node or (len(path) > 3 and path[0] == "jobs" and path[2] == "rules")
 
 
 def params_in(value: Plain) -> set[str]:

@@ -12,17 +12,18 @@ from openbell.model.pipelines import Node
 from openbell.sdk.values import Severity, Verdict
 
 SUCCESS = "success"
-_GOES_ON = frozenset({Verdict.PASS, Verdict.WARN, Verdict.QUARANTINE})
+_PUBLISHED = (Verdict.PASS, Verdict.WARN, Verdict.QUARANTINE)
+"""Verdicts under which rows go on; the engine itself holds what `quarantine` and `fail` refuse."""
 
 
 def check_edges(
     registry: Registry, problems: Problems, nodes: Mapping[str, Node], path: Path
 ) -> None:
-    """Note edges that can never open, nodes that nothing reaches, and verdicts no one takes."""
+    """Note edges that can never open, nodes that nothing reaches, and rows that get lost."""
     for name, node in nodes.items():
         for other, outcomes in node.needs.items():
             if other in nodes:
-                known = (SUCCESS, *registry.operators[nodes[other].op].outcomes)
+                known = _outcomes(registry, nodes[other])
                 for outcome in outcomes:
                     if outcome not in known:
                         at = (*path, name, "needs", other)
@@ -35,25 +36,39 @@ def check_edges(
             _check_gate(node, nodes, problems, (*path, name))
 
 
+def _outcomes(registry: Registry, node: Node) -> tuple[str, ...]:
+    spec = registry.operators[node.op]
+    return spec.outcomes if node.op == "gate" else (SUCCESS, *spec.outcomes)
+
+
 def _check_gate(node: Node, nodes: Mapping[str, Node], problems: Problems, path: Path) -> None:
-    taken: set[str] = set()
-    for other in nodes.values():
-        if node.name in other.needs:
-            outcomes = other.needs[node.name] or (SUCCESS,)
-            taken.update(_GOES_ON if SUCCESS in outcomes else ())
-            taken.update(outcomes)
-    for verdict in sorted(possible_verdicts(node.settings) - taken):
+    """Note verdicts whose good rows no node takes, if some node takes others.
+
+    A gate that only nodes of op `quarantine` follow, or none, is a check without publishing.
+    """
+    takers = [
+        other for other in nodes.values() if node.name in other.needs and other.op != "quarantine"
+    ]
+    taken = {outcome for other in takers for outcome in other.needs[node.name] or _PUBLISHED}
+    if not taken:
+        return
+    for verdict in sorted((possible_verdicts(node.settings) & set(_PUBLISHED)) - taken):
         problems.add(
             path,
-            f"no node takes verdict {verdict!r}: its rows would be lost",
+            f"no node takes the rows of verdict {str(verdict)!r}: they would be lost",
             f"add it to a node's needs, such as {{{node.name}: [{verdict}]}}",
             at_key=True,
         )
 
 
 def possible_verdicts(settings: Mapping[str, Any]) -> set[str]:
-    """Return the answers that a gate with these settings can give."""
+    """Return the answers that a gate with these settings can give.
+
+    A rule answers with its severity, and with `warn` or `fail` if it has a limit of that name.
+    """
     default = settings.get("severity", Severity.FAIL.value)
-    rules = settings.get("rules", ())
-    severities = {str(rule.get("severity") or default) for rule in rules}
-    return {Verdict.PASS.value, *(severities & set(Severity))}
+    found = {Verdict.PASS.value}
+    for rule in settings.get("rules", ()):
+        limits = {key for key, limit in rule.get("params", {}).items() if limit is not None}
+        found |= {str(rule.get("severity") or default), *limits} & set(Severity)
+    return found

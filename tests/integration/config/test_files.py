@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from doubles.configurations import EXAMPLE, SMALL, told
 from doubles.registry import RegistryDouble
+
 from openbell.config.demo import DEMO_DATASET, DEMO_JOB, demo_document, demo_text
 from openbell.config.load import load_deployment
 from openbell.config.text import LARGEST_FILE_BYTES

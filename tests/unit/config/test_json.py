@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from openbell.config.json_reader import DEEPEST_NESTING, read_json
 from openbell.sdk.errors import SettingsError
 
@@ -16,7 +17,9 @@ def refused(text: str) -> list[str]:
 
 
 def test_values_are_read_as_written() -> None:
-    text = ' {"a": [1, -2.5e1, "x\\u00e9\\ud83d\\ude00\\/"], "b": {}, "c": [], "d": null, "e": true}\n'
+    text = (
+        ' {"a": [1, -2.5e1, "x\\u00e9\\ud83d\\ude00\\/"], "b": {}, "c": [], "d": null, "e": true}\n'
+    )
     assert read_json(text, "f").plain() == {
         "a": [1, -25.0, "xé😀/"],
         "b": {},
@@ -62,5 +65,5 @@ def test_the_first_error_of_syntax_is_told(text: str, problem: str) -> None:
 
 
 def test_nesting_is_bounded() -> None:
-    assert read_json("[" * DEEPEST_NESTING + "]" * DEEPEST_NESTING, "f")
+    assert read_json("[" * DEEPEST_NESTING + "]" * DEEPEST_NESTING, "f").mark.line == 1
     assert "nested deeper" in refused("[" * 100_000)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from doubles.configurations import EXAMPLE, SMALL, loaded, told
 from doubles.registry import RegistryDouble
+
 from openbell.config.environment import variables
 from openbell.config.origins import nested, settings_in_force
 
@@ -104,13 +105,17 @@ def test_lists_and_mappings_in_the_environment_are_yaml() -> None:
     [
         (
             {"OPENBELL_DEAMON__MAX_WORKERS": "1"},
-            "environment OPENBELL_DEAMON__MAX_WORKERS: deamon: is not a section that is known "
-            "(did you mean 'daemon'?)",
+            (
+                "environment OPENBELL_DEAMON__MAX_WORKERS: deamon: is not a section that is known "
+                "(did you mean 'daemon'?)"
+            ),
         ),
         (
             {"OPENBELL_DAEMON__MAX_WORKERS": "many"},
-            "environment OPENBELL_DAEMON__MAX_WORKERS: daemon.max_workers: must be a whole "
-            "number, not 'many'",
+            (
+                "environment OPENBELL_DAEMON__MAX_WORKERS: daemon.max_workers: must be a whole "
+                "number, not 'many'"
+            ),
         ),
         (
             {"OPENBELL_DATASETS__BARS__SYMBOLS": "[A"},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
 from doubles.configurations import EXAMPLE, SMALL, loaded, told
 from doubles.registry import RefusedDouble, RegistryDouble
+
 from openbell.config.difference import Difference, diff
 from openbell.config.graph import cycle, in_order
 from openbell.model.pipelines import Pacing, RetryPolicy, definition, from_definition
@@ -37,7 +37,9 @@ def test_a_job_becomes_fetch_check_publish_hold() -> None:
 def test_a_jobs_gate_quarantines_bad_rows_by_rules_that_fit_its_mode() -> None:
     pipelines = loaded(EXAMPLE).deployment.pipelines
     by_mode = {
-        mode: [rule["name"] for rule in pipelines[f"synthetic_{mode}"].node("check").settings["rules"]]
+        mode: [
+            rule["name"] for rule in pipelines[f"synthetic_{mode}"].node("check").settings["rules"]
+        ]
         for mode in ("live", "backfill")
     }
     assert by_mode == {
@@ -109,16 +111,27 @@ def test_nodes_stand_after_what_they_need_whatever_the_order_in_the_file() -> No
             "pipelines.p.nodes.w.needs: node 'b' does not exist (there are: a, w)",
         ),
         (
-            "      a: {op: write, needs: [b]}\n      b: {op: write, needs: [c]}\n"
-            "      c: {op: write, needs: [a]}\n",
+            (
+                "      a: {op: write, needs: [b]}\n      b: {op: write, needs: [c]}\n"
+                "      c: {op: write, needs: [a]}\n"
+            ),
             "nodes form a circle: a needs b needs c needs a",
         ),
-        ("      w: {op: write}\n", "nodes.w: nothing reaches this node: a sink needs a node before"),
+        (
+            "      w: {op: write}\n",
+            "nodes.w: nothing reaches this node: a sink needs a node before",
+        ),
         ("      a: {op: ingest}\n", "pipelines.p.nodes.a.dataset: is required"),
-        ("      a: {op: ingest, dataset: brs}\n", "dataset 'brs' does not exist (did you mean 'bars'"),
+        (
+            "      a: {op: ingest, dataset: brs}\n",
+            "dataset 'brs' does not exist (did you mean 'bars'",
+        ),
         ("      a: {op: ingest, dataset: bars, datset: 1}\n", "datset: is not a key that is known"),
         ("      a: {op: ingest, dataset: bars, timeot: 1}\n", "(did you mean 'timeout'?)"),
-        ("      a: {op: ingest, dataset: bars, needs: 3}\n", "must be a list of nodes, or a mapping"),
+        (
+            "      a: {op: ingest, dataset: bars, needs: 3}\n",
+            "must be a list of nodes, or a mapping",
+        ),
         ("      a: {op: ingest, dataset: bars, needs: {b: 3}}\n", "needs.b: must be a list, not 3"),
         (
             "      a: {op: ingest, dataset: bars}\n      w: {op: write, needs: [a], to: x}\n",
@@ -129,9 +142,25 @@ def test_nodes_stand_after_what_they_need_whatever_the_order_in_the_file() -> No
             "needs.a: outcome of node 'a' 'pas' does not exist",
         ),
         (
-            "      a: {op: ingest, dataset: bars}\n      c: {op: gate, needs: [a], rules: [ohlc]}\n"
-            "      w: {op: write, needs: {c: [pass]}}\n",
-            "13:7: pipelines.p.nodes.c: no node takes verdict 'fail': its rows would be lost",
+            (
+                "      a: {op: ingest, dataset: bars}\n      c: {op: gate, needs: [a], severity: quarantine,"
+                " rules: [ohlc]}\n      w: {op: write, needs: {c: [pass]}}\n"
+            ),
+            "13:7: pipelines.p.nodes.c: no node takes the rows of verdict 'quarantine': they would",
+        ),
+        (
+            (
+                "      a: {op: ingest, dataset: bars}\n      c: {op: gate, needs: [a], rules: ["
+                "{name: null_share, column: x, warn: 0}]}\n      w: {op: write, needs: {c: [pass]}}\n"
+            ),
+            "no node takes the rows of verdict 'warn': they would be lost (add it to a node's needs",
+        ),
+        (
+            (
+                "      a: {op: ingest, dataset: bars}\n      c: {op: gate, needs: [a], rules: [ohlc]}\n"
+                "      w: {op: write, needs: {c: [success]}}\n"
+            ),
+            "needs.c: outcome of node 'c' 'success' does not exist",
         ),
         (
             "      c: {op: gate, rules: [ohlc, {name: 3}, {nam: x}, 7]}\n",
@@ -144,6 +173,10 @@ def test_nodes_stand_after_what_they_need_whatever_the_order_in_the_file() -> No
         (
             "      c: {op: gate, rules: [{name: range, colum: x}]}\n",
             "rules[0].colum: is not a key that is known here (did you mean 'column'?)",
+        ),
+        (
+            "      a: {op: ingest, dataset: '${d}'}\n    params: {d: bars}\n",
+            "nodes.a.dataset: must name it here: parameters are not known before a run",
         ),
         ("      c: {op: gate, rules: ohlc}\n", "rules: must be a list, not 'ohlc'"),
     ],
@@ -165,6 +198,14 @@ def test_a_gate_may_send_rows_on_by_plain_success() -> None:
     assert "p" in found.deployment.pipelines
 
 
+def test_a_gate_may_only_check() -> None:
+    nodes = (
+        "      a: {op: ingest, dataset: bars}\n      c: {op: gate, needs: [a], rules: [ohlc]}\n"
+        "      h: {op: quarantine, needs: {c: [fail]}}\n"
+    )
+    assert "p" in loaded(pipeline(nodes)).deployment.pipelines
+
+
 def test_a_disabled_provider_refuses_its_pipelines_and_nothing_else() -> None:
     text = EXAMPLE.replace("enabled: true, seed", "enabled: false, seed")
     found = loaded(text).deployment
@@ -181,10 +222,7 @@ def refusing(name: str, **without: str) -> RegistryDouble:
         refused=(RefusedDouble(name, f"openbell-{name}", "ImportError: no module named x"),)
     )
     for kind, gone in without.items():
-        registry = replace(
-            registry,
-            **{kind: {key: spec for key, spec in getattr(registry, kind).items() if key != gone}},
-        )
+        getattr(registry, kind).pop(gone)
     return registry
 
 
@@ -193,8 +231,10 @@ def refusing(name: str, **without: str) -> RegistryDouble:
     [
         (
             refusing("provider-synthetic", providers="synthetic"),
-            "provider type 'synthetic' is not there; plugin openbell-provider-synthetic was "
-            "refused: ImportError: no module named x",
+            (
+                "provider type 'synthetic' is not there; plugin openbell-provider-synthetic was "
+                "refused: ImportError: no module named x"
+            ),
         ),
         (refusing("storage-lake", backends="lake"), "backend 'lake' is not there; plugin"),
         (refusing("rules-core", rules="ohlc"), "rule 'ohlc' is not there; plugin openbell-rules"),
@@ -284,7 +324,11 @@ def test_nothing_changes_with_a_comment() -> None:
         ("interval: 1d", "interval: 1h", ("eod_equities",)),
         ("timeout: 45m", "timeout: 46m", ("eod_equities",)),
         ("to: 2026-03-31", "to: 2026-04-01", ("synthetic_backfill",)),
-        ("{calendar: XNYS", "{calendar: XLON", ("eod_equities", "synthetic_backfill", "synthetic_live")),
+        (
+            "{calendar: XNYS",
+            "{calendar: XLON",
+            ("eod_equities", "synthetic_backfill", "synthetic_live"),
+        ),
         ("log_level: INFO", "log_level: DEBUG", ()),
     ],
 )

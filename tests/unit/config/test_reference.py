@@ -11,14 +11,15 @@ import jsonschema
 import pytest
 from doubles.configurations import EXAMPLE, FILE, SMALL, told
 from doubles.registry import RegistryDouble
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from openbell.config.compile import default_rules
 from openbell.config.demo import demo_text
 from openbell.config.fields import entry_model, field_model
 from openbell.config.json_schema import json_schema
 from openbell.config.reader import read_text
 from openbell.config.schema import Configuration, JobSection, NodeSection, PipelineSection
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 pytestmark = pytest.mark.unit
 
@@ -137,6 +138,8 @@ def test_the_schema_refuses_what_a_reader_would_see(old: str, new: str) -> None:
 
 
 def test_the_schema_lets_substitutions_stand_for_numbers() -> None:
-    text = EXAMPLE.replace("port: 9090", 'port: "${env:PORT}"').replace("seed: 42", "seed: '${env:S}'")
+    text = EXAMPLE.replace("port: 9090", 'port: "${env:PORT}"').replace(
+        "seed: 42", "seed: '${env:S}'"
+    )
     assert schema_errors(text) == []
     assert schema_errors(EXAMPLE.replace("port: 9090", "port: high")) != []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from doubles.configurations import SMALL, loaded, told
+
 from openbell.config.substitution import fill_params, params_in
 
 pytestmark = pytest.mark.unit
@@ -54,8 +55,10 @@ def test_a_secret_may_stand_only_where_secrets_are_needed() -> None:
 def test_without_a_place_for_secrets_the_hint_names_one() -> None:
     text = SMALL.replace("type: synthetic", 'type: vendor, api_key: "${secret:key}"')
     assert told(text) == [
-        "openbell.yaml:3:36: providers.made_up.api_key: secret 'key' does not exist "
-        "(set OPENBELL_SECRETS_DIR, or load it as a systemd credential)"
+        (
+            "openbell.yaml:3:36: providers.made_up.api_key: secret 'key' does not exist "
+            "(set OPENBELL_SECRETS_DIR, or load it as a systemd credential)"
+        )
     ]
 
 
@@ -70,10 +73,14 @@ def test_parameters_stay_for_the_run_and_are_checked_with_their_defaults() -> No
 
 def test_a_parameter_that_is_not_declared_is_a_problem() -> None:
     assert told((SMALL + PIPELINE).replace("${days}", "${dyas}"), env={"V": "v"}) == [
-        "openbell.yaml:12:14: pipelines.p.nodes.fetch: parameter 'dyas' does not exist "
-        "(did you mean 'days'?)",
-        "openbell.yaml:13:12: pipelines.p.nodes.run: parameter 'dyas' does not exist "
-        "(did you mean 'days'?)",
+        (
+            "openbell.yaml:12:14: pipelines.p.nodes.fetch: parameter 'dyas' does not exist "
+            "(did you mean 'days'?)"
+        ),
+        (
+            "openbell.yaml:13:12: pipelines.p.nodes.run: parameter 'dyas' does not exist "
+            "(did you mean 'days'?)"
+        ),
     ]
 
 
@@ -98,8 +105,18 @@ def test_a_parameter_that_is_missing_at_run_time_raises() -> None:
         fill_params("${x}", {})
 
 
+def test_text_in_a_jobs_rules_is_filled_in_once() -> None:
+    rule = "{name: not_null, columns: ['$${x}', '${env:V}']}"
+    text = SMALL + f"jobs:\n  j: {{dataset: bars, mode: live, rules: [{rule}]}}\n"
+    settings = loaded(text, env={"V": "${y}"}).deployment.pipelines["j"].node("check").settings
+    assert fill_params(settings, {})["rules"][0]["params"] == {"columns": ["${x}", "${y}"]}
+    assert "parameter 'z' does not exist" in told(text.replace("$${x}", "${z}"), env={"V": ""})[0]
+
+
 def test_parameters_may_stand_in_rules() -> None:
-    text = SMALL + """\
+    text = (
+        SMALL
+        + """\
 pipelines:
   p:
     params: {most: 0.5}
@@ -108,6 +125,7 @@ pipelines:
       check: {op: gate, needs: [fetch], rules: [{name: null_share, column: close, fail: "${most}"}]}
       hold: {op: quarantine, needs: {check: [pass, fail]}}
 """
+    )
     rules = loaded(text).deployment.pipelines["p"].node("check").settings["rules"]
     assert rules == [{"name": "null_share", "params": {"column": "close", "fail": "${most}"}}]
     assert "at most 1" in told(text.replace("most: 0.5", "most: 7"))[0]

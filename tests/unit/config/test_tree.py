@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from openbell.config.tree import Mark, Tree, grown, key_path, merged, via
 
 pytestmark = pytest.mark.unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from openbell.config.scalars import resolve
 from openbell.config.tree import Tree
 from openbell.config.yaml_reader import DEEPEST_NESTING, read_yaml
@@ -65,7 +66,11 @@ def test_not_a_number_is_a_float() -> None:
 
 
 def test_quoted_scalars_are_text() -> None:
-    assert read("a: '12'\nb: \"true\"\nc: |\n  12\n").plain() == {"a": "12", "b": "true", "c": "12\n"}
+    assert read("a: '12'\nb: \"true\"\nc: |\n  12\n").plain() == {
+        "a": "12",
+        "b": "true",
+        "c": "12\n",
+    }
 
 
 def test_places_count_from_one_and_tell_key_and_value() -> None:
@@ -166,7 +171,7 @@ def test_the_place_of_a_forbidden_character_is_told() -> None:
 
 
 def test_nesting_is_bounded() -> None:
-    assert read("[" * DEEPEST_NESTING + "]" * DEEPEST_NESTING)
+    assert read("[" * DEEPEST_NESTING + "]" * DEEPEST_NESTING).mark.line == 1
     assert "nested deeper" in refused("[" * 100_000)[0].message
 
 
