@@ -23,7 +23,7 @@ from typing import Any
 
 import anyio
 
-from openbell.history import HistoryStore
+from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.history import RunFilter
 from openbell.model.runs import NodeState, RunState, Totals

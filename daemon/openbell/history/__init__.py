@@ -1,27 +1,6 @@
-"""What was accepted and what became of it, in one SQLite file: the only place with SQL."""
+"""What was accepted and what became of it, in one SQLite file: the only place with SQL.
 
-from __future__ import annotations
-
-from openbell.history.errors import (
-    HistoryBusyError,
-    HistoryClosedError,
-    HistoryDamagedError,
-    HistoryRefusedError,
-    HistoryWriteError,
-)
-from openbell.history.lock import LockInfo, StateDirError, StateInUseError, StateLock, serving
-from openbell.history.store import HistoryStore
-
-__all__ = [
-    "HistoryBusyError",
-    "HistoryClosedError",
-    "HistoryDamagedError",
-    "HistoryRefusedError",
-    "HistoryStore",
-    "HistoryWriteError",
-    "LockInfo",
-    "StateDirError",
-    "StateInUseError",
-    "StateLock",
-    "serving",
-]
+`store` is the history, `lock` keeps a second daemon off its state directory, `errors` is what can
+be wrong with the file. Each is imported by itself, so that the command line can ask who serves a
+state directory without loading the rest.
+"""

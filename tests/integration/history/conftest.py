@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openbell.history import HistoryStore
+from openbell.history.store import HistoryStore
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import anyio
 import pytest
 from doubles import story
 
-from openbell.history import HistoryStore, HistoryWriteError
+from openbell.history.errors import HistoryWriteError
+from openbell.history.store import HistoryStore
 from openbell.model.history import RunFilter
 
 pytestmark = pytest.mark.integration
@@ -25,7 +26,7 @@ import os, sys
 from pathlib import Path
 import anyio
 from doubles import story
-from openbell.history import HistoryStore
+from openbell.history.store import HistoryStore
 
 async def submit(store, lane):
     number = 0

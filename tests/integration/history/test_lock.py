@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openbell.history import LockInfo, StateDirError, StateInUseError, StateLock, serving
+from openbell.history.lock import LockInfo, StateDirError, StateInUseError, StateLock, serving
 
 pytestmark = pytest.mark.integration
 

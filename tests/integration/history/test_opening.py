@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from doubles import story
 
-from openbell.history import (
+from openbell.history.errors import (
     HistoryBusyError,
     HistoryDamagedError,
     HistoryRefusedError,
-    HistoryStore,
     HistoryWriteError,
 )
 from openbell.history.opening import APPLICATION_ID
 from openbell.history.schema import Migration, load_migrations
+from openbell.history.store import HistoryStore
 from openbell.sdk.errors import FatalError
 
 pytestmark = pytest.mark.integration

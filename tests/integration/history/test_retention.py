@@ -8,7 +8,7 @@ import anyio
 import pytest
 from doubles import story
 
-from openbell.history import HistoryStore
+from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.history import RunFilter
 from openbell.model.runs import RunState

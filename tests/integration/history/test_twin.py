@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from doubles import story
 
-from openbell.history import HistoryStore
+from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.history import History, RecordRefusedError, RunFilter
 from openbell.model.runs import IllegalStepError, NodeState, RunState

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from typing_extensions import override
 
-from openbell.history import HistoryStore
+from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.history import History, RecordRefusedError, RunFilter
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
