@@ -218,6 +218,18 @@ def test_a_runs_result_is_told_in_the_conventions_words(
     assert (names.ERROR_TYPE in span.attributes) == (state is RunState.FAILED)
 
 
+def test_a_failed_run_takes_the_kind_of_error_of_its_node(traced: _Traced) -> None:
+    _, run = traced.tell(
+        story.submitted(),
+        begun(),
+        ended("fetch", NodeState.FAILED, error_kind="timeout"),
+        story.finished(state=RunState.FAILED),
+    )
+    assert run.attributes is not None
+    assert run.attributes[names.ERROR_TYPE] == "timeout"
+    assert run.attributes[names.PIPELINE_RESULT] == "timeout"
+
+
 def test_the_callers_span_is_the_parent_of_the_run(traced: _Traced) -> None:
     [span] = traced.tell(story.submitted(trace_id=TRACE, parent_span_id=CALLER), story.finished())
     assert ids(span) == (TRACE, span_id_of("run_1"), CALLER)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from openbell.model import events as ev
-from openbell.model.runs import NodeRecord, RunRecord, RunState
+from openbell.model.runs import NodeRecord, NodeState, RunRecord, RunState
 from openbell.model.traces import trace_id_of
 
 MAX_RUNS = 10_000
@@ -17,7 +17,10 @@ _TRACE_ID = re.compile("(?!0{32})[0-9a-f]{32}")
 
 @dataclass(slots=True, kw_only=True)
 class KnownRun:
-    """A run under way. `operators` maps its nodes to what they do."""
+    """A run under way. `operators` maps its nodes to what they do.
+
+    `error_kind` is why its last failed node failed.
+    """
 
     run_id: str
     pipeline: str
@@ -25,6 +28,7 @@ class KnownRun:
     mode: str = ""
     parent_span_id: str = ""
     is_running: bool = False
+    error_kind: str = ""
     operators: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,8 +67,13 @@ class KnownRuns:
             known = KnownRun(run_id=run_id, pipeline=pipeline, trace_id=trace_id_of(run_id))
             if not isinstance(event, ev.RunFinished):
                 self._keep(known)
-        if isinstance(event, ev.RunStarted):
-            known.is_running = True
+        match event:
+            case ev.RunStarted():
+                known.is_running = True
+            case ev.NodeChanged() if event.state is NodeState.FAILED:
+                known.error_kind = event.error_kind
+            case _:
+                pass
         return known
 
     def forget(self, run_id: str) -> None:

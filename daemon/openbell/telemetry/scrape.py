@@ -81,7 +81,7 @@ async def _read_head(stream: SocketStream) -> bytes:
 
 def _response(head: bytes, render: Callable[[], bytes]) -> tuple[str, bytes]:
     """Return status and body for a request that begins with `head`."""
-    if b"\r\n\r\n" not in head:
+    if b"\r\n\r\n" not in head[:MAX_HEAD_BYTES]:
         return "431 Request Header Fields Too Large", b"the request's head is too long\n"
     words = head.split(b"\r\n", maxsplit=1)[0].decode("latin-1").split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):

@@ -193,7 +193,8 @@ class Spans:
         for key in [key for key in self._open if key[0] == event.run_id]:
             del self._open[key]
         has_failed = event.state is RunState.FAILED
-        result = _ERROR_RESULTS.get(event.reason) or _RUN_RESULTS.get(event.state, "error")
+        kind = "timeout" if event.reason == "timeout" else run.error_kind if has_failed else ""
+        result = _ERROR_RESULTS.get(kind) or _RUN_RESULTS.get(event.state, "error")
         self._emit(
             f"{names.RUN_SPAN} {event.pipeline}",
             run,
@@ -207,7 +208,7 @@ class Spans:
                 names.PIPELINE_RUN_ID: event.run_id,
                 names.PIPELINE_RESULT: result,
                 names.MODE: run.mode,
-                names.ERROR_TYPE: (event.reason or "_OTHER") if has_failed else "",
+                names.ERROR_TYPE: (kind or "_OTHER") if has_failed else "",
             },
             error=event.error if has_failed else None,
         )
