@@ -9,10 +9,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from openbell.sdk.errors import SchemaChangedError
 from openbell_provider_files.layout import resolve
+from openbell_provider_files.numbers import is_text
 from openbell_provider_files.opening import OpenFile
 from openbell_provider_files.raw import RawRows
 from openbell_provider_files.settings import FilesSettings
+
+_USABLE = (
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_boolean,
+    pa.types.is_null,
+    pa.types.is_timestamp,
+    pa.types.is_date,
+    pa.types.is_time,
+    is_text,
+)
 
 
 class ColumnarReader:
@@ -44,7 +58,7 @@ class ColumnarReader:
             self._settings.mapping, names=names, width=len(names), source=self._file.source
         )
         columns = {
-            field: [_plain(table.column(index)) for index in indexes]
+            field: [_plain(table.column(i), self._file.source, names[i]) for i in indexes]
             for field, indexes in layout.items()
         }
         return RawRows(
@@ -55,11 +69,23 @@ class ColumnarReader:
         )
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
+def _plain(column: pa.ChunkedArray, source: str, name: str) -> pa.Array:
+    """Return a column as one valid array of a type that a field can be made from."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        array = array.cast(pa.string())
+    if not any(fits(array.type) for fits in _USABLE):
+        raise SchemaChangedError(
+            f"{source}: column {name!r} is of type {array.type}, which holds no number, text or "
+            "time; correct `columns:`"
+        )
+    if is_text(array.type):
+        array.validate(full=True)
+    return array
 
 
 def _parquet(source: pa.NativeFile | str, file: OpenFile) -> Iterator[pa.Table]:

@@ -40,6 +40,7 @@ WHY = (
     "is not a time in {formats}",
     "does not exist in {zone}, clocks were put forward; nonexistent: shift moves it forward",
     "occurs twice in {zone}, clocks were put back; ambiguous: earlier or later chooses",
+    "has no time of day, which bars shorter than a day need",
 )
 
 
@@ -51,6 +52,7 @@ class _Reading:
     is_utc: Mask
     written_day: Ints
     ok: Mask
+    has_time: Mask
 
 
 class Timekeeper:
@@ -94,6 +96,7 @@ class Timekeeper:
             reading.is_utc, reading.moment_us, local.later_us if later else local.utc_us
         )
         why = (~reading.ok).astype(np.int8)
+        why[reading.ok & ~reading.has_time] = 4
         is_local = reading.ok & ~reading.is_utc
         if self._settings.nonexistent == "reject":
             why[is_local & local.nonexistent] = 2
@@ -111,12 +114,10 @@ class Timekeeper:
             return _wall(*_from_dates(column))
         units = [unit for unit in self._settings.ts_format if unit in EPOCH_UNITS_NS]
         if units:
-            reading = self._read_epoch(column, EPOCH_UNITS_NS[units[0]])
-            if reading is not None:
-                return reading
+            return self._read_epoch(column, EPOCH_UNITS_NS[units[0]])
         return _from_moments(parse_moments(_as_text(column), self._formats["ts"], has_date=True))
 
-    def _read_epoch(self, column: pa.Array, unit_ns: int) -> _Reading | None:
+    def _read_epoch(self, column: pa.Array, unit_ns: int) -> _Reading:
         """Return epoch numbers as instants; their day is the local one."""
         counts, ok = _whole_numbers(column)
         if not ok.all():
@@ -135,7 +136,8 @@ class Timekeeper:
         in_years = (moment_us >= _FIRST_DAY * DAY_US) & (moment_us < _LAST_DAY * DAY_US)
         moment_us = np.where(in_years, moment_us, 0)
         local_day = to_local(moment_us, self._settings.zone) // DAY_US
-        return _Reading(moment_us, np.ones(len(ok), dtype=bool), local_day, ok & in_years)
+        always = np.ones(len(ok), dtype=bool)
+        return _Reading(moment_us, always, local_day, ok & in_years, always)
 
     def _read_parts(self, columns: Mapping[str, pa.Array], day: date | None) -> _Reading:
         row_count = len(next(iter(columns.values())))
@@ -150,7 +152,7 @@ class Timekeeper:
         of_day_us, time_ok = self._read_times(columns["time"])
         moment_us = days * DAY_US + of_day_us
         is_utc = np.zeros(row_count, dtype=bool)
-        return _Reading(moment_us, is_utc, days, ok & time_ok)
+        return _Reading(moment_us, is_utc, days, ok & time_ok, ~is_utc)
 
     def _read_dates(self, column: pa.Array) -> tuple[Ints, Mask]:
         if pa.types.is_date(column.type):
@@ -198,7 +200,8 @@ def _filled(column: pa.Array) -> Ints:
 
 
 def _wall(days: Ints, ok: Mask) -> _Reading:
-    return _Reading(days * DAY_US, np.zeros(len(days), dtype=bool), days, ok)
+    never = np.zeros(len(days), dtype=bool)
+    return _Reading(days * DAY_US, never, days, ok, never)
 
 
 def _from_dates(column: pa.Array) -> tuple[Ints, Mask]:
@@ -217,10 +220,10 @@ def _from_timestamps(column: pa.Array) -> _Reading:
     moment_us = np.where(ok, counts, 0) * per_us if unit_ns >= 1000 else counts // 1000
     ok &= (moment_us >= _FIRST_DAY * DAY_US) & (moment_us < _LAST_DAY * DAY_US)
     moment_us = np.where(ok, moment_us, 0)
+    always = np.ones(len(ok), dtype=bool)
     if zone is None:
-        return _Reading(moment_us, np.zeros(len(ok), dtype=bool), moment_us // DAY_US, ok)
-    local_us = _in_zone(moment_us, zone)
-    return _Reading(moment_us, np.ones(len(ok), dtype=bool), local_us // DAY_US, ok)
+        return _Reading(moment_us, ~always, moment_us // DAY_US, ok, always)
+    return _Reading(moment_us, always, _in_zone(moment_us, zone) // DAY_US, ok, always)
 
 
 def _in_zone(moment_us: Ints, zone: str) -> Ints:
@@ -234,7 +237,7 @@ def _in_zone(moment_us: Ints, zone: str) -> Ints:
 def _from_moments(moments: Moments) -> _Reading:
     moment_us = moments.day * DAY_US + moments.of_day_us
     moment_us = moment_us - np.where(moments.has_offset, moments.offset_us, 0)
-    return _Reading(moment_us, moments.has_offset, moments.day, moments.ok)
+    return _Reading(moment_us, moments.has_offset, moments.day, moments.ok, moments.has_time)
 
 
 def _whole_numbers(column: pa.Array) -> tuple[Ints, Mask]:

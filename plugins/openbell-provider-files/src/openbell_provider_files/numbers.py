@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,15 @@ class NumberStyle:
     nulls: tuple[str, ...] = ("",)
 
     @property
+    def null_values(self) -> tuple[float, ...]:
+        """Spellings of null that are numbers, such as -9999."""
+        found = []
+        for text in self.nulls:
+            with suppress(ValueError):
+                found.append(float(text))
+        return tuple(value for value in found if math.isfinite(value))
+
+    @property
     def regex(self) -> str:
         """A pattern of a whole number."""
         point, group = re.escape(self.decimal), re.escape(self.thousands)
@@ -44,7 +54,7 @@ class Numbers:
 
 
 def to_numbers(column: pa.Array, style: NumberStyle, scale: float = 1.0) -> Numbers:
-    """Return `column` divided by `scale`. A text in `style.nulls` is null, NaN in a float too.
+    """Return `column` divided by `scale`. What `style.nulls` spells is null, NaN in a float too.
 
     Whole numbers below 2**53 divided by a power of ten, and decimal text with such a scale, give
     the float64 that is nearest to the true decimal.
@@ -59,7 +69,7 @@ def to_numbers(column: pa.Array, style: NumberStyle, scale: float = 1.0) -> Numb
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return Numbers(np.zeros(len(column)), null, ~null)
     values = column.cast(pa.float64(), safe=False).fill_null(0.0).to_numpy(zero_copy_only=False)
-    null = null | np.isnan(values)
+    null = null | np.isnan(values) | np.isin(values, style.null_values)
     return Numbers(values / scale, null, np.isinf(values))
 
 
@@ -79,7 +89,8 @@ def _from_text(column: pa.Array, style: NumberStyle, scale: float) -> Numbers:
             return _one_by_one(column, style, scale)
         if np.isfinite(values).all():
             none = np.zeros(len(values), dtype=bool)
-            return Numbers(_scaled(values, column, scale), none, none)
+            null = np.isin(values, style.null_values) if style.null_values else none
+            return Numbers(_scaled(values, column, scale), null, none)
     return _one_by_one(column, style, scale)
 
 
@@ -96,6 +107,10 @@ def _one_by_one(column: pa.Array, style: NumberStyle, scale: float) -> Numbers:
         text = pc.replace_substring(text, pattern=style.decimal, replacement=".")
     values = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
     is_null = null.to_numpy(zero_copy_only=False)
+    if style.null_values:
+        is_null = is_null | (
+            np.isin(values, style.null_values) & fits.to_numpy(zero_copy_only=False)
+        )
     bad = ~(usable.to_numpy(zero_copy_only=False) | is_null) | ~np.isfinite(values)
     return Numbers(_scaled(values, text, scale), is_null, bad)
 

@@ -68,7 +68,7 @@ class OpenFile:
 
 
 class Bounded:
-    """A stream that refuses to yield more than a limit, or far more than its packed size."""
+    """A stream that, when packed, refuses to yield more than a limit or far more than its size."""
 
     def __init__(
         self, stream: ByteStream, source: str, settings: FilesSettings, *, size_bytes: int | None
@@ -88,7 +88,8 @@ class Bounded:
             parts.append(part)
             missing -= len(part)
             self.read_bytes += len(part)
-            self.check(self.read_bytes)
+            if self._size_bytes is not None:
+                self.check(self.read_bytes)
         return b"".join(parts)
 
     def check(self, size_bytes: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from openbell.sdk.errors import FatalError
+from openbell.sdk.errors import FatalError, Problem, SettingsError
 from openbell.sdk.providers import Capabilities, FetchRequest, Page
 from openbell.sdk.schemas import BARS_OHLCV
+from openbell.sdk.values import BarWidth
 from openbell_provider_files.bars import BarMaker
 from openbell_provider_files.columnar import ColumnarReader
 from openbell_provider_files.delimited import DelimitedReader
@@ -32,6 +33,7 @@ class FilesProvider:
 
     def fetch(self, request: FetchRequest) -> Iterator[Page]:
         """Yield pages: at most `batch_rows` rows of one file each, files in the order of the plan."""
+        self._check_interval(request)
         plan = make_plan(self._settings, request)
         maker = BarMaker(self._settings, request)
         begin, start_row = _resume(request.cursor, plan.tasks)
@@ -56,6 +58,20 @@ class FilesProvider:
 
     def close(self) -> None:
         """Nothing stays open between pages' files; safe to call twice."""
+
+    def _check_interval(self, request: FetchRequest) -> None:
+        widths = self._settings.intervals
+        if widths and request.interval not in [BarWidth.parse(text) for text in widths]:
+            raise SettingsError(
+                [
+                    Problem(
+                        message=f"dataset {request.dataset!r} asks for bars of "
+                        f"{request.interval.text}, the files hold {', '.join(widths)}",
+                        key="interval",
+                        hint="choose the profile for that width, or set `intervals:`",
+                    )
+                ]
+            )
 
     def _read(
         self, task: FileTask, start_row: int, batch_rows: int

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from openbell.sdk.settings import PluginSettings
 from openbell.sdk.values import BarWidth
-from openbell_provider_files.formats import check_format
+from openbell_provider_files.formats import EPOCH_UNITS_NS, SINCE_MIDNIGHT_US, check_format
 from openbell_provider_files.profiles import PROFILES
 from openbell_provider_files.template import PathTemplate, check_symbol
 
@@ -102,6 +102,9 @@ class FilesSettings(PluginSettings):
             raise ValueError("give at least one format, such as iso or %Y-%m-%d")
         for text in value:
             check_format(text, info.field_name.partition("_")[0])
+        alone = [text for text in value if text in EPOCH_UNITS_NS or text in SINCE_MIDNIGHT_US]
+        if alone and len(value) > 1:
+            raise ValueError(f"{alone[0]} stands alone; it cannot be one of several formats")
         return value
 
     @field_validator("path", "member")

@@ -28,13 +28,15 @@ _MONTH_DAYS = np.array([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=n
 class Moments:
     """Parsed dates and times of rows: days since 1970, microseconds since midnight, UTC offset.
 
-    Where `ok` is False the other values mean nothing; `offset_us` counts where `has_offset`.
+    Where `ok` is False the other values mean nothing; `offset_us` counts where `has_offset`, and
+    `has_time` says whether a time of day was written.
     """
 
     day: Ints
     of_day_us: Ints
     offset_us: Ints
     has_offset: Mask
+    has_time: Mask
     ok: Mask
 
     @classmethod
@@ -45,13 +47,14 @@ class Moments:
             of_day_us=np.zeros(row_count, dtype=np.int64),
             offset_us=np.zeros(row_count, dtype=np.int64),
             has_offset=np.zeros(row_count, dtype=bool),
+            has_time=np.zeros(row_count, dtype=bool),
             ok=np.zeros(row_count, dtype=bool),
         )
 
     def put(self, rows: npt.NDArray[np.int64], other: Moments) -> None:
         """Take over the values of `other` (one for each of `rows`) where it is ok."""
         good = rows[other.ok]
-        for name in ("day", "of_day_us", "offset_us", "has_offset", "ok"):
+        for name in ("day", "of_day_us", "offset_us", "has_offset", "has_time", "ok"):
             getattr(self, name)[good] = getattr(other, name)[other.ok]
 
 
@@ -93,7 +96,9 @@ def _parse_fixed(
         digits = matrix[:, at_byte : at_byte + count].astype(np.int64) - ord("0")
         ok &= ((digits >= 0) & (digits <= 9)).all(axis=1)
         parts[letter] = digits @ (10 ** np.arange(count - 1, -1, -1, dtype=np.int64))
-    moments.put(rows, _combine(parts, ok, has_date=has_date))
+    found = _combine(parts, ok, has_date=has_date)
+    found.has_time[:] = "H" in parts
+    moments.put(rows, found)
 
 
 def _parse_regex(column: pa.Array, text_format: TextFormat, *, has_date: bool) -> Moments:
@@ -118,6 +123,9 @@ def _parse_regex(column: pa.Array, text_format: TextFormat, *, has_date: bool) -
     elif "I" in texts:
         parts["H"] = parts["I"]
     moments = _combine(parts, ok, has_date=has_date)
+    hours = texts.get("H", texts.get("I"))
+    if hours is not None:
+        moments.has_time[:] = _flags(pc.greater(pc.binary_length(hours), 0))
     if "z" in texts:
         _add_offsets(moments, texts["z"])
     return moments

@@ -207,3 +207,14 @@ def test_files_a_month_are_read_once_and_only_expected_ones_are_missed(
         "profile": "yahoo-csv", "root": str(tmp_path), "path": "{symbol}-{date:%Y%m}.csv", "on_missing": "error",
     }  # fmt: skip
     assert len(ask(settings, "1d", ["A"], **request).rows) == 28
+
+
+def test_corrupt_parquet_files_are_malformed_not_fatal(real: Path, ask: Ask) -> None:
+    for path in sorted((real / "corrupt_parquet").glob("*.parquet")):
+        settings = {
+            "root": str(path.parent),
+            "path": path.name,
+            "columns": {"ts": 1, "open": 1, "high": 1, "low": 1, "close": 1},
+        }
+        with pytest.raises(MalformedError, match=path.name):
+            ask(settings, "1d", ["X"])

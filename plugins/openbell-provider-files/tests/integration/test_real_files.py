@@ -392,16 +392,3 @@ def test_every_yahoo_defect_file_is_read_and_its_empty_rows_are_rejected(
         assert told(answer.rows) == sorted(expected), path.name
         assert [(row.line, row.raw) for row in answer.rejected] == empty, path.name
         assert all(row.reason == "open is empty" for row in answer.rejected)
-
-
-def test_corrupt_parquet_files_are_malformed_not_fatal(real: Path, ask: Ask) -> None:
-    from openbell.sdk.errors import MalformedError
-
-    for path in sorted((real / "corrupt_parquet").glob("*.parquet")):
-        settings = {
-            "root": str(path.parent),
-            "path": path.name,
-            "columns": {"ts": 1, "open": 1, "high": 1, "low": 1, "close": 1},
-        }
-        with pytest.raises(MalformedError, match=path.name):
-            ask(settings, "1d", ["X"])

@@ -278,3 +278,23 @@ def test_a_changed_file_is_read_again_from_its_start(tmp_path: Path, ask: Ask) -
     assert [ts.day for ts in again.column("ts")] == [1, 2, 3, 4, 5]
     with pytest.raises(FatalError, match="was not made by this provider"):
         ask(yahoo(path), "1d", ["A"], cursor="nonsense")
+
+
+def test_bars_shorter_than_a_day_need_a_time_of_day(tmp_path: Path, ask: Ask) -> None:
+    content = HEADER + days(1) + "2024-01-02 10:00,1,2,0.5,1.5,100\n2024-01-02 00:00,1,2,1,1,1\n"
+    answer = ask(yahoo(put(tmp_path, content)), "1h", ["A"])
+    assert [ts.hour for ts in answer.column("ts")] == [0, 10]
+    [row] = answer.rejected
+    assert row.reason.startswith("ts '2024-01-01' has no time of day")
+
+
+def test_a_width_that_the_files_do_not_hold_is_refused(tmp_path: Path, ask: Ask) -> None:
+    with pytest.raises(SettingsError, match="asks for bars of 1min, the files hold 1d"):
+        ask({"profile": "lean-daily", "root": str(tmp_path)}, "1min", ["A"])
+
+
+def test_numbers_may_stand_for_nothing(tmp_path: Path, ask: Ask) -> None:
+    content = HEADER + "2024-01-01,1,1,1,1,-9999\n2024-01-02,-9999.0,1,1,1,5\n"
+    answer = ask(yahoo(put(tmp_path, content), nulls=["-9999", ""]), "1d", ["A"])
+    assert answer.column("volume") == [None]
+    assert [row.reason for row in answer.rejected] == ["open is empty"]
