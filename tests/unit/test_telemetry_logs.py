@@ -287,7 +287,9 @@ def test_runs_are_remembered_until_they_end_or_are_too_many() -> None:
 
 
 def _event_types() -> list[type[ev.Event]]:
-    return [kind for kind in ev.Event.__subclasses__() if kind is not ev.LogWritten]
+    kinds = [kind for kind in vars(ev).values() if isinstance(kind, type)]
+    left_out = {ev.Event, ev.LogWritten}
+    return [kind for kind in kinds if issubclass(kind, ev.Event) and kind not in left_out]
 
 
 def _sample(kind: type[ev.Event]) -> ev.Event:
