@@ -6,7 +6,7 @@ import json
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,8 +21,10 @@ from openbell.config.tree import Mark, Tree
 from openbell.execution.pool import WorkerPool
 from openbell.history.lock import StateLock
 from openbell.history.store import HistoryStore
+from openbell.model.history import RunFilter
 from openbell.model.ids import IdSource
 from openbell.model.pipelines import Deployment, Pipeline
+from openbell.model.runs import NodeRecord, RunRecord, RunState
 from openbell.pacing.broker import PacingBroker
 from openbell.plugin_host import Registry
 from openbell.sdk.clock import Clock, SystemClock
@@ -31,6 +33,8 @@ from openbell.supervisor.calendars import CalendarDesk
 from openbell.supervisor.engine import LiveEngine, pool_limits
 from openbell.supervisor.journal import Journal, Observer
 from openbell.supervisor.services import Services
+
+Adopt = Callable[[RunRecord, tuple[NodeRecord, ...]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +80,14 @@ async def running(
     socket: Path | None = None,
     only: frozenset[str] | None = None,
     clock: Clock | None = None,
+    adopt: Adopt | None = None,
+    loaded: Callable[[Deployment], None] | None = None,
 ) -> AsyncIterator[Running]:
     """Yield an engine at work on `place`; it holds the state directory until it is left.
 
-    `only` names the pipelines to work on: a run in the foreground leaves the others alone. Raises
+    `only` names the pipelines to work on: a run in the foreground leaves the others alone. `adopt`
+    hears of each run that an earlier process left open, before anything else happens; `loaded` of
+    each deployment that a reload brings. Raises
     StateInUseError when another openbell holds the directory, and HistoryRefusedError when the
     history there cannot serve.
     """
@@ -88,6 +96,8 @@ async def running(
     lock = StateLock(place.state_dir)
     with lock.acquire(version=__version__, socket=str(socket) if socket else None):
         async with HistoryStore(place.state_dir / "history.sqlite") as history:
+            if adopt is not None:
+                await _tell_open_runs(history, adopt)
             journal = Journal(history, observers)
             pool = WorkerPool(
                 limits=pool_limits(deployment),
@@ -116,6 +126,8 @@ async def running(
                 async def reload() -> Deployment:
                     found = load(place, registry, env)
                     store.use_overlays(found.overlays)
+                    if loaded is not None:
+                        loaded(found)
                     return found
 
                 engine = LiveEngine(
@@ -133,6 +145,12 @@ async def running(
                         registry=registry,
                         clock=clock,
                     )
+
+
+async def _tell_open_runs(history: HistoryStore, adopt: Adopt) -> None:
+    states = (RunState.QUEUED, RunState.RUNNING)
+    for run in await history.runs(RunFilter(states=states, limit=100_000)):
+        adopt(run, tuple(await history.nodes(run.run_id)))
 
 
 def parse_pipeline(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,14 +16,13 @@ import anyio
 
 from openbell import __version__
 from openbell.app.assembly import Place, Running, keep_house, load, running
-from openbell.app.monitoring import Monitoring, monitoring
 from openbell.http.app import create_app
 from openbell.http.connections import Authorize
 from openbell.http.listeners import tcp_listener, unix_listener
 from openbell.http.server import serve
 from openbell.model.control import DaemonStatus
 from openbell.model.events import DaemonStarted
-from openbell.model.pipelines import DaemonOptions
+from openbell.model.pipelines import DaemonOptions, Deployment
 from openbell.plugin_host import Registry, load_plugins
 from openbell.sdk.clock import Clock, SystemClock
 from openbell.sdk.errors import Problem, SettingsError
@@ -30,6 +31,7 @@ from openbell.service.notify import Notifier
 from openbell.service.peers import UnknownGroupError, allowed, group_id, peer_of
 from openbell.service.signals import run_signals
 from openbell.service.watchdog import Watchdog
+from openbell.telemetry.station import Sources, Telemetry, open_telemetry
 
 TICK_S = 1.0
 
@@ -116,23 +118,35 @@ async def run_daemon(
     deployment = load(place, registry, env)
     notifier = Notifier.from_environment(env)
     watchdog = Watchdog.from_environment(notifier, clock, env)
-    with open_doors(deployment.daemon, socket_path, env) as doors:
-        watch = monitoring(deployment, registry, clock, env)
+    with (
+        open_telemetry(
+            deployment.telemetry,
+            clock,
+            version=__version__,
+            secrets=deployment.secrets,
+            env=env,
+        ) as telemetry,
+        open_doors(deployment.daemon, socket_path, env) as doors,
+    ):
         async with running(
             place,
             registry,
             deployment,
             env=env,
-            observers=watch.observers,
+            observers=[telemetry.observer],
             socket=socket_path,
             clock=clock,
+            adopt=telemetry.observer.adopt,
+            loaded=partial(_reloaded, telemetry),
         ) as whole:
-            await _serve(whole, watch, doors, notifier=notifier, watchdog=watchdog, began_s=began_s)
+            await _serve(
+                whole, telemetry, doors, notifier=notifier, watchdog=watchdog, began_s=began_s
+            )
 
 
 async def _serve(
     whole: Running,
-    watch: Monitoring,
+    telemetry: Telemetry,
     doors: Doors,
     *,
     notifier: Notifier,
@@ -144,11 +158,11 @@ async def _serve(
         engine,
         whole.history,
         plugins=whole.registry.plugins,
-        metrics=watch.render,
+        metrics=telemetry.render,
         clock=clock,
         version=__version__,
         token=doors.token,
-        failed=watch.failed,
+        failed=partial(_unexpected, telemetry),
     )
     closing = anyio.Event()
     async with anyio.create_task_group() as serving:
@@ -157,7 +171,11 @@ async def _serve(
         )
         async with anyio.create_task_group() as tasks:
             await tasks.start(run_signals, engine, notifier)
-            tasks.start_soon(watch.run, whole, name="monitoring")
+            telemetry.watch(_sources(whole))
+            await tasks.start(telemetry.run)
+            options = engine.deployment.telemetry
+            if options.metrics_enabled:
+                await tasks.start(telemetry.serve, options.metrics_host, options.metrics_port)
             tasks.start_soon(keep_house, whole, name="keep house")
             tasks.start_soon(_tick, whole, notifier, watchdog.beat, name="tick")
             tasks.start_soon(watchdog.run, name="watchdog")
@@ -175,6 +193,36 @@ async def _serve(
             notifier.stopping("work is put away")
             tasks.cancel_scope.cancel()
         closing.set()
+
+
+def _reloaded(telemetry: Telemetry, deployment: Deployment) -> None:
+    telemetry.learn_secrets(deployment.secrets)
+    telemetry.logs.set_level(deployment.telemetry.log_level)
+
+
+def _unexpected(telemetry: Telemetry, error: BaseException, what: str) -> None:
+    telemetry.logs.write(
+        logging.ERROR,
+        "http.failed",
+        request=what,
+        exception="".join(traceback.format_exception(error)),
+    )
+
+
+def _sources(whole: Running) -> Sources:
+    engine = whole.engine
+    return Sources(
+        pipelines=engine.pipelines,
+        workers=engine.workers,
+        budgets=engine.budgets,
+        mailbox_depths=engine.mailbox_depths,
+        database_bytes=partial(_size_bytes, whole.history.path),
+    )
+
+
+def _size_bytes(database: Path) -> int:
+    files = (database, database.with_name(database.name + "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 async def _tick(whole: Running, notifier: Notifier, beat: Callable[[], None]) -> None:

@@ -19,6 +19,7 @@ from openbell.model.events import (
 )
 from openbell.model.pipelines import Pipeline, retry_delay_s
 from openbell.model.runs import NodeRecord, NodeState, RunRecord, RunState, Totals
+from openbell.model.traces import node_traceparent
 from openbell.sdk.errors import FatalError
 from openbell.sdk.values import to_us
 from openbell.supervisor.attempts import Attempt, AttemptResult
@@ -171,7 +172,7 @@ class RunDriver:
             checkpoint,
             attempt=number,
             attempt_id=services.ids.attempt(to_us(services.clock.now())),
-            traceparent=f"00-{run.trace_id}-{services.random_bits(64):016x}-01",
+            traceparent=node_traceparent(run.trace_id, run.run_id, source.name, number),
         )
         await self._record(*self._changes(chain, NodeState.RUNNING, attempt=number))
         attempt = Attempt(

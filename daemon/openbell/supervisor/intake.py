@@ -12,6 +12,7 @@ from openbell.model.history import DuplicateSubmissionError, RunFilter
 from openbell.model.ids import JobId
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import RunRecord
+from openbell.model.traces import new_trace_id, parse_traceparent
 from openbell.sdk.values import to_us
 from openbell.supervisor.messages import CancelRun, Enqueue
 from openbell.supervisor.services import Services
@@ -55,6 +56,7 @@ class Intake:
         pipeline = target.pipeline
         now = services.clock.now()
         run_id = services.ids.run(to_us(now))
+        parent = parse_traceparent(submission.traceparent)
         event = RunSubmitted(
             at=now,
             run_id=run_id,
@@ -69,7 +71,8 @@ class Intake:
             retry_of=retry_of.run_id if retry_of else None,
             idempotency_key=submission.idempotency_key,
             dry_run=submission.dry_run,
-            trace_id=self._trace_id(submission.traceparent),
+            trace_id=parent.trace_id if parent else new_trace_id(services.random_bits),
+            parent_span_id=parent.span_id if parent else "",
         )
         try:
             await services.journal.record(event)
@@ -110,13 +113,6 @@ class Intake:
             raise ConflictError(f"run {run.run_id} is {run.state}; only an ended run is retried")
         again = Submission(pipeline=run.pipeline, params=run.params, dry_run=run.dry_run, origin=by)
         return await self._accept(again, retry_of=run)
-
-    def _trace_id(self, traceparent: str | None) -> str:
-        """Return the trace id of a W3C `traceparent`, or a new one."""
-        parts = (traceparent or "").split("-")
-        if len(parts) == 4 and len(parts[1]) == 32:
-            return parts[1]
-        return f"{self._services.random_bits(128):032x}"
 
 
 def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
