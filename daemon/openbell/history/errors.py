@@ -22,7 +22,10 @@ def _advice(path: Path) -> str:
     backup = newest_backup(path)
     if backup is None:
         return "there is no backup beside it; move it away to begin with an empty history"
-    return f"the newest backup is {backup}; to go back to it, stop openbell and copy it over the database"
+    return (
+        f"the newest backup is {backup}; to go back to it, stop openbell, copy it over the database "
+        f"and remove {path.name}-wal and {path.name}-shm"
+    )
 
 
 class HistoryRefusedError(FatalError):
@@ -62,6 +65,17 @@ class HistoryWriteError(RetryableError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"history database {path} cannot be written: {reason}", retry_after_s=5.0)
+        self.path = path
+        self.reason = reason
+
+
+class HistoryReadError(RetryableError):
+    """The database gave no answer this time: the disk is failing, or somebody keeps a lock."""
+
+    kind: ClassVar[str] = "history_read"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"history database {path} cannot be read: {reason}", retry_after_s=5.0)
         self.path = path
         self.reason = reason
 

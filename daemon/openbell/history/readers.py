@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ import aiosqlite
 import anyio
 
 from openbell.history import records
-from openbell.history.opening import connect, open_reader
+from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryReadError
+from openbell.history.opening import connect, is_damage, open_reader
 from openbell.history.queries import load_queries
 from openbell.model.bodies import encode_plain
 from openbell.model.events import StoredEvent
@@ -42,6 +44,7 @@ class Readers:
         self._busy_timeout_s = busy_timeout_s
         self._queries = load_queries()
         self._idle: list[aiosqlite.Connection] = []
+        self._is_open = False
         self._lent = anyio.Semaphore(count)
 
     @asynccontextmanager
@@ -54,15 +57,25 @@ class Readers:
                 )
                 stack.push_async_callback(close_connection, connection)
                 self._idle.append(connection)
-            yield
+            self._is_open = True
+            try:
+                yield
+            finally:
+                self._is_open = False
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[aiosqlite.Connection]:
         """Lend a connection; waits while all are lent."""
         async with self._lent:
+            if not self._is_open:
+                raise HistoryClosedError(self._path)
             connection = self._idle.pop()
             try:
                 yield connection
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    raise HistoryDamagedError(self._path, str(error)) from error
+                raise HistoryReadError(self._path, str(error)) from error
             finally:
                 self._idle.append(connection)
 

@@ -145,6 +145,29 @@ async def test_a_damaged_database_is_refused_and_names_the_newest_backup(databas
     with pytest.raises(HistoryDamagedError) as caught:
         await _open(database)
     assert f"the newest backup is {copies[-1]}" in str(caught.value)
+    assert "remove history.sqlite-wal and history.sqlite-shm" in str(caught.value)
+    for left in ("-wal", "-shm"):
+        database.with_name(database.name + left).unlink(missing_ok=True)
+    database.write_bytes(copies[-1].read_bytes())
+    async with HistoryStore(database) as store:
+        assert await store.last_event_id() == 14
+
+
+async def test_damage_that_shows_later_is_named_as_damage(database: Path) -> None:
+    await _filled(database)
+    content = bytearray(database.read_bytes())
+    page = _rows(database, "SELECT rootpage FROM sqlite_schema WHERE name = 'events'")[0][0]
+    assert isinstance(page, int)
+    content[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
+    database.write_bytes(content)
+    async with HistoryStore(database) as store:
+        with pytest.raises(HistoryDamagedError, match="is damaged"):
+            await store.events()
+        with pytest.raises(HistoryDamagedError, match="is damaged"):
+            await store.record(story.defined(2))
+        with pytest.raises(HistoryDamagedError, match="is damaged"):
+            await store.backup(now=story.START)
+    assert list(database.parent.glob("*.backup-*")) == []
 
 
 async def test_another_applications_database_is_refused_and_untouched(database: Path) -> None:

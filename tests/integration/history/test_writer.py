@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import anyio
@@ -8,7 +7,7 @@ import pytest
 from anyio.abc import TaskGroup
 from doubles import story
 
-from openbell.history.errors import HistoryClosedError
+from openbell.history.errors import HistoryClosedError, HistoryReadError
 from openbell.history.store import HistoryStore
 from openbell.model.history import RecordRefusedError, RunFilter
 from openbell.model.runs import RunState
@@ -87,8 +86,8 @@ async def test_a_reader_sees_what_record_returned_for(history: HistoryStore) -> 
 
 
 async def test_readers_cannot_write(history: HistoryStore) -> None:
-    async with history._readers.connection() as connection:
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(HistoryReadError, match="readonly"):
+        async with history._readers.connection() as connection:
             await connection.execute("DELETE FROM events")
 
 
@@ -97,6 +96,11 @@ async def test_a_closed_history_says_so(database: Path) -> None:
         await store.record(story.defined())
     with pytest.raises(HistoryClosedError, match="is closed"):
         await store.record(story.submitted())
+    with pytest.raises(HistoryClosedError, match="is closed"):
+        await store.run("run_1")
+    never_opened = HistoryStore(database)
+    with pytest.raises(HistoryClosedError, match="is closed"):
+        await never_opened.record(story.submitted())
 
 
 async def test_leaving_waits_for_what_is_queued(database: Path) -> None:
