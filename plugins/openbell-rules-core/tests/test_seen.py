@@ -35,7 +35,7 @@ def test_bars_without_gaps_are_one_stretch() -> None:
 
 def test_a_difference_of_times_that_overflows_finds_nothing() -> None:
     stretches = Stretches.of(np.zeros(1, np.int32), np.array([-(2**63)]), MINUTE)
-    assert stretches.contains(0, np.array([2**63 - 1, -(2**63)])).tolist() == [False, True]
+    assert stretches.contains((0, 1), np.array([2**63 - 1, -(2**63)])).tolist() == [False, True]
 
 
 def test_a_stream_in_order_stays_small_and_what_comes_late_is_still_found() -> None:

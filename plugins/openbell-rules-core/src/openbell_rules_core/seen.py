@@ -53,17 +53,24 @@ class Stretches:
         counts = np.concatenate((self.counts, later.counts))[order]
         return Stretches(numbers[order], starts, counts, self.step).joined()
 
-    def contains(self, number: int, times: Ints) -> Mask:
-        """Return which of `times` are here for the series `number`."""
-        low, high = np.searchsorted(self.numbers, [number, number + 1])
+    def bounds(self, numbers: Numbers) -> tuple[Ints, Ints]:
+        """Return where the stretches of each series begin and end."""
+        return (
+            np.searchsorted(self.numbers, numbers, side="left"),
+            np.searchsorted(self.numbers, numbers, side="right"),
+        )
+
+    def contains(self, bounds: tuple[int, int], times: Ints) -> Mask:
+        """Return which of `times` are here for the series whose stretches lie within `bounds`."""
+        low, high = bounds
         if low == high:
             return np.zeros(len(times), dtype=np.bool_)
-        places = np.searchsorted(self.starts[low:high], times, side="right") - 1
-        places_or_any = np.maximum(places, 0) + low
-        behind = times - self.starts[places_or_any]
-        is_on_step = behind % self.step == 0
-        is_inside = behind // self.step < self.counts[places_or_any]
-        found: Mask = (places >= 0) & (behind >= 0) & is_on_step & is_inside  # < 0: it wrapped
+        places = self.starts[low:high].searchsorted(times, side="right") - 1
+        has_place = places >= 0
+        places = np.maximum(places, 0) + low
+        steps, rest = np.divmod(times - self.starts[places], self.step)
+        found: Mask = has_place & (rest == 0) & (steps >= 0)  # below zero: the difference wrapped
+        found &= steps < self.counts[places]
         return found
 
     def keys(self) -> tuple[Numbers, Ints]:
@@ -158,15 +165,19 @@ class SeenKeys:
         is_undecided = times < self.horizon_us
         self.undecided_count += int(np.count_nonzero(is_undecided))
         heads = np.append([0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1)
-        for low, high in zip(heads, np.append(heads[1:], len(numbers)), strict=True):
+        stops = np.append(heads[1:], len(numbers))
+        bounds = [level.bounds(numbers[heads]) for level in self._levels]
+        for i, (low, high) in enumerate(zip(heads.tolist(), stops.tolist(), strict=True)):
             number, wanted = int(numbers[low]), times[low:high]
             others = self._others.get(number, times[:0])
             found = _is_among(others, wanted)
-            for level in self._levels:
-                found |= level.contains(number, wanted)
+            for level, (lows, highs) in zip(self._levels, bounds, strict=True):
+                found |= level.contains((int(lows[i]), int(highs[i])), wanted)
             known[low:high] = found
             fresh = wanted[~found & ~is_undecided[low:high]]
-            self._others[number] = np.sort(np.concatenate((others, fresh)), kind="stable")
+            merged = np.concatenate((others, fresh))
+            merged.sort(kind="stable")  # two sorted parts: merged, not sorted anew
+            self._others[number] = merged
         return known
 
     def _fold(self) -> None:
@@ -207,6 +218,6 @@ class SeenKeys:
 def _is_among(ordered: Ints, wanted: Ints) -> Mask:
     if not len(ordered):
         return np.zeros(len(wanted), dtype=np.bool_)
-    places = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    places = np.minimum(ordered.searchsorted(wanted), len(ordered) - 1)
     found: Mask = ordered[places] == wanted
     return found
