@@ -16,7 +16,13 @@ _BLOCK = re.compile(
 
 def load_queries() -> Mapping[str, str]:
     """Return every block of `queries.sql` by its name."""
-    text = files("openbell.history").joinpath("queries.sql").read_text(encoding="utf-8")
+    return parse_queries(
+        files("openbell.history").joinpath("queries.sql").read_text(encoding="utf-8")
+    )
+
+
+def parse_queries(text: str) -> Mapping[str, str]:
+    """Return every block of `text` by its name; raises ValueError for one without a sentence."""
     queries = {block["name"]: block["sql"].strip() for block in _BLOCK.finditer(text)}
     if len(queries) != text.count("-- name: "):
         raise ValueError("queries.sql has a block without a sentence, or a name twice")

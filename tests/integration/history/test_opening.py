@@ -186,6 +186,12 @@ async def test_a_folder_in_the_databases_place_is_refused(database: Path) -> Non
         await _open(database)
 
 
+async def test_a_history_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(HistoryRefusedError, match="cannot be opened"):
+        await _open(tmp_path / "state" / "history.sqlite")
+
+
 async def test_an_empty_file_becomes_a_history(database: Path) -> None:
     database.touch()
     await _filled(database)

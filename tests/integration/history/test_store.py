@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.bodies import MAX_LOG_BYTES
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError, RunFilter
-from openbell.model.runs import IllegalStepError, NodeState, RunState
+from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
 
 pytestmark = pytest.mark.integration
 
@@ -116,6 +117,21 @@ ILLEGAL: dict[str, tuple[Callable[[], ev.Event], type[Exception], str]] = {
         lambda: story.node("nowhere", NodeState.RUNNING),
         RecordRefusedError,
         "'nowhere' is unknown",
+    ),
+    "numbers of an unknown node": (
+        lambda: replace(story.committed(4), totals={"nowhere": Totals()}),
+        RecordRefusedError,
+        "has no node 'nowhere'",
+    ),
+    "commit of an unknown node": (
+        lambda: replace(story.committed(4), receipts={"nowhere": story.receipt()}),
+        RecordRefusedError,
+        "does not fit",
+    ),
+    "an end that is none": (
+        lambda: story.finished(state=RunState.RUNNING),
+        IllegalStepError,
+        "running to running",
     ),
     "ended node": (
         lambda: story.node("check", NodeState.RUNNING),

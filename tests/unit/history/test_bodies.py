@@ -36,6 +36,10 @@ def test_mappings_of_any_kind_become_objects() -> None:
     assert encode_plain(MappingProxyType({"a": (1, MappingProxyType({}))})) == '{"a":[1,{}]}'
 
 
+def test_sequences_of_any_kind_become_lists() -> None:
+    assert encode_plain({"days": range(3)}) == '{"days":[0,1,2]}'
+
+
 def test_what_is_no_plain_value_is_named() -> None:
     with pytest.raises(TypeError, match="object has no place in an event"):
         encode_plain({"a": object()})

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from openbell.history.queries import load_queries
+from openbell.history.queries import load_queries, parse_queries
 from openbell.history.schema import load_migrations, split_statements
 
 pytestmark = pytest.mark.unit
@@ -44,6 +44,18 @@ def test_every_block_is_used_and_every_name_that_is_used_exists() -> None:
     called = re.findall(r'\.(?:run|run_each|first|rows)\(\s*"([a-z_]+)"', sources)
     assert set(called) <= set(load_queries())
     assert len(called) > 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- name: one\nSELECT 1;\n",
+        "-- name: one\n-- A sentence.\nSELECT 1;\n-- name: one\n-- Again.\nSELECT 2;\n",
+    ],
+)
+def test_a_block_without_a_sentence_or_with_a_known_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a block without a sentence, or a name twice"):
+        parse_queries(text)
 
 
 LISTS = {
