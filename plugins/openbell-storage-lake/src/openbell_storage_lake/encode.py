@@ -41,14 +41,16 @@ class _Range:
         if low is None:
             return
         if isinstance(low, float):
-            low, high = _finite(low, -_HUGE), _finite(high, _HUGE)
+            low, high = _json_bounds(column, low, high)
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
 
 
-def _finite(value: float, instead: float) -> float:
-    """Return a bound that JSON can write: infinity and NaN become the farthest number."""
-    return value if math.isfinite(value) else instead
+def _json_bounds(column: pa.Array, low: float, high: float) -> tuple[float, float]:
+    """Return bounds that JSON can write and from which no reader concludes what NaN breaks."""
+    if math.isnan(pc.sum(column).as_py()):
+        return -_HUGE, _HUGE
+    return max(low, -_HUGE), min(high, _HUGE)
 
 
 def _plain(scalar: pa.Scalar) -> Bound:
