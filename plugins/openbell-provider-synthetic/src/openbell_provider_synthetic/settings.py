@@ -119,22 +119,24 @@ def _rate_alone(value: object) -> object:
     return {"rate": value} if is_number else value
 
 
-_SHORT = BeforeValidator(_rate_alone)
+def _short(model: type[PluginSettings]) -> BeforeValidator:
+    """Return what accepts a rate alone, and says so in the JSON Schema."""
+    return BeforeValidator(_rate_alone, json_schema_input_type=float | model)
 
 
 class FaultSettings(PluginSettings):
     """What goes wrong. A bare number is a rate: `gaps: 0.001`."""
 
-    gaps: Annotated[RowFault, _SHORT] = RowFault()
-    duplicates: Annotated[RowFault, _SHORT] = RowFault()
-    late: Annotated[LateFault, _SHORT] = LateFault()
-    out_of_order: Annotated[RowFault, _SHORT] = RowFault()
-    bad_ohlc: Annotated[RowFault, _SHORT] = RowFault()
-    nulls: Annotated[NullFault, _SHORT] = NullFault()
-    revisions: Annotated[RevisionFault, _SHORT] = RevisionFault()
-    splits: Annotated[SplitFault, _SHORT] = SplitFault()
-    rate_limits: Annotated[RateLimitFault, _SHORT] = RateLimitFault()
-    outages: Annotated[RequestFault, _SHORT] = RequestFault()
+    gaps: Annotated[RowFault, _short(RowFault)] = RowFault()
+    duplicates: Annotated[RowFault, _short(RowFault)] = RowFault()
+    late: Annotated[LateFault, _short(LateFault)] = LateFault()
+    out_of_order: Annotated[RowFault, _short(RowFault)] = RowFault()
+    bad_ohlc: Annotated[RowFault, _short(RowFault)] = RowFault()
+    nulls: Annotated[NullFault, _short(NullFault)] = NullFault()
+    revisions: Annotated[RevisionFault, _short(RevisionFault)] = RevisionFault()
+    splits: Annotated[SplitFault, _short(SplitFault)] = SplitFault()
+    rate_limits: Annotated[RateLimitFault, _short(RateLimitFault)] = RateLimitFault()
+    outages: Annotated[RequestFault, _short(RequestFault)] = RequestFault()
 
 
 class SyntheticSettings(PluginSettings):
