@@ -98,7 +98,7 @@ class BarMaker:
             whole = (one.values == np.rint(one.values)) & (np.abs(one.values) < 2.0**53)
             return Numbers(one.values, one.null, one.bad | ~(whole | one.null))
         return Numbers(
-            mean([part.values for part in parts]),
+            mean([np.where(part.bad | part.null, 0.0, part.values) for part in parts]),
             np.logical_or.reduce([part.null for part in parts]),
             np.logical_or.reduce([part.bad for part in parts]),
         )

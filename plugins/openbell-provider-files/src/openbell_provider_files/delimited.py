@@ -137,7 +137,7 @@ def _by_arrow(block: Block, shape: _Shape, rows: slice) -> _Parsed | None:
     except pa.ArrowInvalid:
         return None
     row_count = rows.stop - rows.start
-    if table.num_rows + len(bad_rows) != row_count:
+    if table.num_rows + len(bad_rows) != row_count or _runs_away(block, shape, rows, bad_rows):
         return None
     is_good = np.ones(row_count, dtype=bool)
     is_good[[number for number, _ in bad_rows]] = False
@@ -152,6 +152,29 @@ def _by_arrow(block: Block, shape: _Shape, rows: slice) -> _Parsed | None:
         raw_text=lambda index: block.text(int(good[index])),
         broken=broken,
     )
+
+
+def _runs_away(
+    block: Block, shape: _Shape, rows: slice, bad_rows: Sequence[tuple[int, int]]
+) -> bool:
+    """Return whether a stray quote may have swallowed lines that are rows."""
+    first, last = block.starts[rows.start], block.ends[rows.stop - 1]
+    if block.data.find(b'"', first, last) < 0:
+        return False
+    broken = {rows.start + number for number, _ in bad_rows}
+    for index in range(rows.start, rows.stop):
+        if block.data.find(b"\n", block.starts[index], block.ends[index]) < 0:
+            continue
+        following = block.text(index).split("\n")[1:]
+        if index in broken or len(following) >= _MAX_JOINED_LINES:
+            return True
+        if any(_looks_like_a_row(line, shape) for line in following):
+            return True
+    return False
+
+
+def _looks_like_a_row(line: str, shape: _Shape) -> bool:
+    return len(_fields(line, shape.delimiter, strict=False)) == shape.width
 
 
 def _by_python(block: Block, shape: _Shape, rows: slice) -> _Parsed:
@@ -193,6 +216,8 @@ def _record(texts: Sequence[str], shape: _Shape) -> tuple[str, Sequence[str] | N
     """Return the record that begins with the first line, its fields, and how many lines it has."""
     joined = ""
     for count, text in enumerate(texts, start=1):
+        if count > 1 and _looks_like_a_row(text, shape):
+            break
         joined = text if count == 1 else f"{joined}\n{text}"
         if count == 1 or joined.count('"') % 2 == 0:
             fields = _fields(joined, shape.delimiter, strict=True)
@@ -214,6 +239,6 @@ def _wrong_width(line: int, raw: str, count: int, width: int) -> list[BrokenRow]
     """Return the broken row, none for a line of blanks."""
     if not raw.strip():
         return []
-    stray = raw.count('"') % 2 == 1
-    why = "; a quote is opened and not closed" if stray else ""
-    return [BrokenRow(line, raw, f"has {count} columns instead of {width}{why}")]
+    if raw.count('"') % 2 == 1:
+        return [BrokenRow(line, raw, "has a quote that is opened and not closed")]
+    return [BrokenRow(line, raw, f"has {count} columns instead of {width}")]

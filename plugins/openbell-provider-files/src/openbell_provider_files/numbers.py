@@ -59,8 +59,6 @@ def to_numbers(column: pa.Array, style: NumberStyle, scale: float = 1.0) -> Numb
     Whole numbers below 2**53 divided by a power of ten, and decimal text with such a scale, give
     the float64 that is nearest to the true decimal.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.string())  # Arrow's own cast to float64 is off by one ulp
     if is_text(column.type):
@@ -133,16 +131,18 @@ def _scaled(values: Floats, text: pa.Array, scale: float) -> Floats:
 def mean(parts: Sequence[Floats]) -> Floats:
     """Return the mean of several columns, row by row.
 
-    Where all values have at most nine decimals, so that they are whole numbers in some unit, the
-    result is the float64 nearest to the true mean; otherwise it is off by rounding.
+    In a row whose values have at most nine decimals, so that they are whole numbers in some unit,
+    it is the float64 nearest to the true mean; otherwise it is off by rounding.
     """
     values = np.asarray(parts)
-    if np.abs(values).max(initial=0.0) < 2.0**53 / 10**_MEAN_DIGITS / len(parts):
-        for digits in range(_MEAN_DIGITS + 1):
-            unit = 10.0**digits
-            whole = np.rint(values * unit)
-            if (whole / unit == values).all():
-                nearest: Floats = whole.sum(axis=0) / (unit * len(parts))
-                return nearest
-    plain: Floats = values.sum(axis=0) / len(parts)
-    return plain
+    means: Floats = values.sum(axis=0) / len(parts)
+    left = np.abs(values).max(axis=0) < _EXACT_BELOW / 10**_MEAN_DIGITS / len(parts)
+    for digits in range(_MEAN_DIGITS + 1):
+        unit = 10.0**digits
+        whole = np.rint(values * unit)
+        fits = left & (whole / unit == values).all(axis=0)
+        means[fits] = whole.sum(axis=0)[fits] / (unit * len(parts))
+        left &= ~fits
+        if not left.any():
+            break
+    return means

@@ -98,7 +98,35 @@ def test_a_stray_quote_costs_one_row(tmp_path: Path, ask: Ask) -> None:
     assert [ts.day for ts in answer.column("ts")] == [1, 3, 4]
     [row] = answer.rejected
     assert (row.line, row.raw) == (3, '2024-01-02,"1,2,0.5,1.5,100')
-    assert row.reason == "has 2 columns instead of 6; a quote is opened and not closed"
+    assert row.reason == "has a quote that is opened and not closed"
+
+
+@pytest.mark.parametrize("apart", [2, 10, 25])
+@pytest.mark.parametrize("place", ["open", "note"])
+def test_two_stray_quotes_cost_two_rows_however_far_apart(
+    tmp_path: Path, ask: Ask, apart: int, place: str
+) -> None:
+    lines = [f"2024-01-{n:02},1,2,0.5,1.5,100,n{n}" for n in range(1, 29)]
+    for index in (1, 1 + apart):
+        cell = ",1,2" if place == "open" else ",n"
+        lines[index] = lines[index].replace(cell, cell[:1] + '"' + cell[1:])
+    content = HEADER.replace("Volume", "Volume,Note") + "\n".join(lines)
+    answer = ask(yahoo(put(tmp_path, content)), "1d", ["A"])
+    damaged = {2, 2 + apart}
+    assert {ts.day for ts in answer.column("ts")} == set(range(1, 29)) - damaged
+    assert [row.line for row in answer.rejected] == [day + 1 for day in sorted(damaged)]
+    told = {row.reason for row in answer.rejected}
+    assert told == {"has a quote that is opened and not closed"}
+
+
+def test_notes_of_several_lines_stay_one_row(tmp_path: Path, ask: Ask) -> None:
+    content = HEADER.replace("Volume", "Volume,Note")
+    content += (
+        '2024-01-01,1,2,0.5,1.5,100,"one, two\nthree, ""four"""\n2024-01-02,1,2,0.5,1.5,100,\n'
+    )
+    answer = ask(yahoo(put(tmp_path, content + "2024-01-03,x,2,0.5,1.5,100,\n")), "1d", ["A"])
+    assert [ts.day for ts in answer.column("ts")] == [1, 2]
+    assert [row.line for row in answer.rejected] == [5]
 
 
 def test_quotes_inside_unquoted_fields_are_text(tmp_path: Path, ask: Ask) -> None:
