@@ -5,6 +5,7 @@ The control plane names `openbell.calendars.store.BUILDER` in a task and never i
 
 from __future__ import annotations
 
+import warnings
 from array import array
 from datetime import date
 from importlib.metadata import version
@@ -32,7 +33,11 @@ def build(calendar: str, through: str) -> bytes:
     wanted_start, wanted_end = pd.Timestamp(FIRST_LABEL), pd.Timestamp(through)
     start = wanted_start if low is None else max(wanted_start, low)
     end = wanted_end if high is None else min(wanted_end, high)
-    made = exchange_calendars.get_calendar(name, start=start, end=end)
+    with warnings.catch_warnings():
+        # What pandas will stop doing is between it and the library; the versions are locked.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        made = exchange_calendars.get_calendar(name, start=start, end=end)
     return encode(
         _table(name, made, start=start, end=end, is_bounded=high is not None and end >= high)
     )

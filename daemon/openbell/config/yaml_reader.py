@@ -7,6 +7,7 @@ given to ruamel.yaml's parser, whose answer stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias
 
@@ -33,6 +34,9 @@ MOST_VALUES = 1_000_000
 Event: TypeAlias = Any
 """An event of ruamel.yaml, which has no types."""
 
+_OLD_BREAK = re.compile("[\x85\u2028\u2029]")
+"""Ends a line in YAML 1.1, even a comment with a key behind it, and does not in 1.2."""
+
 _TAG = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = {dict: f"{_TAG}map", list: f"{_TAG}seq"}
 
@@ -43,10 +47,11 @@ def read_yaml(text: str, file: str) -> Tree | None:
     Raises SettingsError with the first error of syntax, or with everything else at once: keys given
     twice, keys that are no text, unknown tags and aliases.
     """
-    try:
-        return _Builder(file).build(iter(CParser(text).get_event, None))
-    except YAMLError:
-        pass
+    if _OLD_BREAK.search(text) is None:
+        try:
+            return _Builder(file).build(iter(CParser(text).get_event, None))
+        except YAMLError:
+            pass
     try:
         return _Builder(file).build(YAML(typ="safe", pure=True).parse(text))
     except YAMLError as error:

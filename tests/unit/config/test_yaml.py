@@ -186,3 +186,9 @@ def test_aliases_that_unfold_without_end_are_refused() -> None:
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n...\n", "~\n"])
 def test_a_document_without_a_value_is_none(text: str) -> None:
     assert read_yaml(text, "f.yaml") is None
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85"])
+def test_no_key_hides_behind_a_line_separator_in_a_comment(sign: str) -> None:
+    assert refused(f"a: 1 # said{sign}b: 2\n")
+    assert read("a: 'x\u2028y'\n").plain() == {"a": "x\u2028y"}
