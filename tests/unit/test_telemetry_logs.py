@@ -200,7 +200,7 @@ def test_long_texts_collections_and_lines_are_cut_and_say_so(logs: Logs, pipe: _
     cut, many, huge = pipe.records()
     assert cut["text"].endswith("... [5 more characters]")
     assert cut["items"][-1] == "[50 more]"
-    assert many["more"] == 103 - 64
+    assert many["more"] == 100 - 64
     assert (huge["event"], huge["run_id"]) == ("run.started", "r")
     assert huge["cut_bytes"] > MAX_LINE_BYTES
 

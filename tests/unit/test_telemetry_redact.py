@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -148,6 +149,7 @@ def test_keys_can_be_added() -> None:
         ("sent Basic dXNlcjpwdw== twice", f"sent Basic {MASK} twice"),
         ("token_file=/etc/token is missing", "token_file=/etc/token is missing"),
         ("budget tokens: 5 left", "budget tokens: 5 left"),
+        ("API key: ab; note=token=cd", f"API key: {MASK}; note=token={MASK}"),
         ("pwd=1 PASSWORD=2", f"pwd={MASK} PASSWORD={MASK}"),
     ],
 )
@@ -187,3 +189,17 @@ def _strings(tree: Any) -> str:
             return "\0".join(_strings(each) for each in tree)
         case _:
             return ""
+
+
+@pytest.mark.parametrize("piece", ["1", "a:", "token ", '"', "://", "password=", "\\", "api ", "@"])
+def test_the_time_for_a_text_grows_with_its_length_only(piece: str) -> None:
+    redactor = Redactor(["hunter22"])
+
+    def cost_s(length: int) -> float:
+        text = (piece * length)[:length] + ":"
+        began_s = time.process_time()
+        redactor.text(text)
+        return time.process_time() - began_s
+
+    cost_s(2000)
+    assert cost_s(64_000) < 1.0

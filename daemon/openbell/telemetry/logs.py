@@ -120,9 +120,9 @@ class Logs:
             _Lines(self._out),
             processors=[
                 structlog.contextvars.merge_contextvars,
+                self._clean,
                 structlog.processors.add_log_level,
                 self._stamp,
-                self._clean,
                 self._rendered,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(self._level),
@@ -137,8 +137,9 @@ class Logs:
         return {**head, "event": event, **record}
 
     def _clean(self, _logger: object, _method: str, record: Record) -> Record:
+        head = {key: record.pop(key) for key in ("event", "timestamp") if key in record}
         cleaned: Record = _bounded(self.redactor.value(record))
-        return cleaned
+        return {**cleaned, **head}
 
     def _rendered(self, _logger: object, _method: str, record: Record) -> bytes:
         line = self._render(record)

@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 
 MASK = "[redacted]"
 MAX_DEPTH = 12
+MAX_KNOWN_KEYS = 4096
 _DONE = {MASK, MASK[:-1], f'"{MASK}"', f"'{MASK}'"}
 WHOLE_WORD_BELOW = 4
 """Shorter secrets are replaced only where they stand alone, or every text would be shredded."""
@@ -52,6 +53,13 @@ _USERINFO = re.compile(
 _SCHEME = re.compile(
     r"\b(?P<kind>Bearer|Basic|Token)(?P<gap>\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE
 )
+_KEY = re.compile(
+    r"(?<![\w.-])(?P<key>(?:(?:api|access|private|secret) )?[\w.-]++)[\"']?\s*+[=:]\s*+",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|[^\s&,;\"'}\])]++",
+)
 _WHOLE_LINE = re.compile(
     r"(?P<key>\b(?:authorization|cookie)\s*[:=]\s*)[^\s\"'][^\r\n\"']*",
     re.IGNORECASE,
@@ -68,15 +76,9 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = (), *, keys: Iterable[str] = ()) -> None:
         self._secrets = frozenset(secret for secret in secrets if secret)
         self._keys = SENSITIVE_KEYS | {_words(key) for key in keys}
-        self._values = _value_pattern(self._secrets)
-        names = "|".join(
-            name.replace("_", "[-_ .]?") for name in sorted(self._keys, key=len, reverse=True)
-        )
-        self._pairs = re.compile(
-            rf"(?P<key>(?<![a-z])[\w.-]*(?:{names})[\"']?\s*[=:]\s*)"
-            r"(?P<value>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s&,;\"'}\])]+)",
-            re.IGNORECASE,
-        )
+        self._forms = _spellings(self._secrets)
+        self._values = _value_pattern(self._forms)
+        self._known_keys: dict[str, tuple[str, bool]] = {}
 
     def with_secrets(self, secrets: Iterable[str]) -> Redactor:
         """Return a redactor that knows `secrets` too; old ones stay secret."""
@@ -92,14 +94,15 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return `text` without secrets. Applying it twice changes nothing more."""
-        if self._values is not None:
+        if any(form in text for form, _ in self._forms):
             text = self._values.sub(MASK, text)
         if "://" in text:
             text = _USERINFO.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
-        text = _SCHEME.sub(rf"\g<kind>\g<gap>{MASK}", text)
+        if " " in text:
+            text = _SCHEME.sub(rf"\g<kind>\g<gap>{MASK}", text)
         if "=" in text or ":" in text:
             text = _WHOLE_LINE.sub(rf"\g<key>{MASK}", text)
-            text = self._pairs.sub(self._hide_pair, text)
+            text = self._without_pairs(text)
         return text
 
     def value(self, value: Any, _depth: int = 0) -> Any:  # noqa: ANN401 - any JSON-like value
@@ -118,9 +121,7 @@ class Redactor:
             case Mapping() | list() | tuple() | AbstractSet() if _depth >= MAX_DEPTH:
                 shown = MASK
             case Mapping():
-                shown = {
-                    self._key(key): self._entry(key, item, _depth) for key, item in value.items()
-                }
+                shown = self._entries(value, _depth)
             case list() | tuple() | AbstractSet():
                 shown = [self.value(item, _depth + 1) for item in value]
             case _ if is_dataclass(value) and not isinstance(value, type):
@@ -131,22 +132,38 @@ class Redactor:
                 shown = value
         return shown
 
-    def _key(self, key: object) -> str:
-        return self.text(str(key))
+    def _key(self, key: object) -> tuple[str, bool]:
+        """Return `key` as it may be shown, and whether it is sensitive."""
+        text = str(key)
+        known = self._known_keys.get(text)
+        if known is None:
+            known = (self.text(text), self.is_sensitive(text))
+            if len(self._known_keys) < MAX_KNOWN_KEYS:
+                self._known_keys[text] = known
+        return known
 
-    def _entry(self, key: object, entry: Any, depth: int) -> Any:  # noqa: ANN401 - any value
-        if entry is None or isinstance(entry, bool):
-            return entry
-        if isinstance(key, str) and self.is_sensitive(key):
-            return MASK
-        return self.value(entry, depth + 1)
+    def _entries(self, mapping: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for key, entry in mapping.items():
+            name, is_sensitive = self._key(key)
+            is_plain = entry is None or isinstance(entry, bool)
+            hidden = is_sensitive and not is_plain
+            shown[name] = MASK if hidden else self.value(entry, depth + 1)
+        return shown
 
-    def _hide_pair(self, match: re.Match[str]) -> str:
-        key, value = match["key"], match["value"]
-        if not self.is_sensitive(key.rstrip(" \t=:\"'")) or value in _DONE:
-            return match[0]
-        quote_mark = value[0] if value[0] in "\"'" else ""
-        return f"{key}{quote_mark}{MASK}{quote_mark}"
+    def _without_pairs(self, text: str) -> str:
+        """Return `text` with the values of `password=...`, `"token": ...` and their like hidden."""
+        pieces, done = [], 0
+        for found in _KEY.finditer(text):
+            if found.start() < done or not self._key(found["key"])[1]:
+                continue
+            value = _VALUE.match(text, found.end())
+            if value is None or value[0] in _DONE:
+                continue
+            quote_mark = value[0][0] if value[0][0] in "\"'" else ""
+            pieces += [text[done : found.end()], quote_mark, MASK, quote_mark]
+            done = value.end()
+        return "".join([*pieces, text[done:]])
 
 
 def _words(key: str) -> str:
@@ -154,25 +171,30 @@ def _words(key: str) -> str:
     return _NOT_WORD.sub("_", _CAMEL.sub("_", key).lower()).strip("_")
 
 
-def _value_pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
-    """Return what finds every secret as it is, in a URL, and inside a JSON or Python string."""
-    forms = set()
-    for secret in secrets:
-        spellings = {
+def _spellings(secrets: frozenset[str]) -> tuple[tuple[str, bool], ...]:
+    """Return every secret as it is, in a URL, and inside a JSON or Python string, longest first.
+
+    With each goes whether it counts only where it stands alone.
+    """
+    forms = {
+        (form, len(secret) < WHOLE_WORD_BELOW)
+        for secret in secrets
+        for form in (
             secret,
             quote(secret, safe=""),
             quote_plus(secret),
             json.dumps(secret)[1:-1],
             json.dumps(secret, ensure_ascii=False)[1:-1],
             repr(secret)[1:-1],
-        }
-        forms |= {(form, len(secret) < WHOLE_WORD_BELOW) for form in spellings}
-    if not forms:
-        return None
-    longest_first = sorted(forms, key=lambda form: (-len(form[0]), form))
+        )
+    }
+    return tuple(sorted(forms, key=lambda form: (-len(form[0]), form)))
+
+
+def _value_pattern(forms: tuple[tuple[str, bool], ...]) -> re.Pattern[str]:
     return re.compile(
         "|".join(
             rf"(?<!\w){re.escape(form)}(?!\w)" if is_word else re.escape(form)
-            for form, is_word in longest_first
+            for form, is_word in forms
         )
     )
