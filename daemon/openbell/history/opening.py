@@ -14,7 +14,7 @@ from openbell.history.backup import check_pages
 from openbell.history.errors import HistoryBusyError, HistoryDamagedError, HistoryRefusedError
 from openbell.history.queries import Statements, load_queries
 from openbell.history.schema import Migration, migrate
-from openbell.history.writer import WriterConnection
+from openbell.history.writer import WriterConnection, primary_code
 
 _C = TypeVar("_C", bound=sqlite3.Connection)
 
@@ -24,15 +24,8 @@ APPLICATION_ID = 0x6F62656C
 CHECKED_BYTES = 16 * 1024 * 1024
 """A database up to this size is checked page by page after an unclean stop (about 20 ms)."""
 
-_PRIMARY_CODE = 0xFF
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code (sqlite.org/rescode.html), 0 for none."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & _PRIMARY_CODE
 
 
 def is_damage(error: sqlite3.Error) -> bool:

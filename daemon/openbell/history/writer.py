@@ -19,6 +19,8 @@ from openbell.history.queries import Statements, load_queries
 from openbell.model.history import RecordRefusedError
 from openbell.model.runs import IllegalStepError
 
+_PRIMARY_CODE = 0xFF
+
 REFUSALS = (
     RecordRefusedError,
     IllegalStepError,
@@ -31,6 +33,12 @@ REFUSALS = (
     sqlite3.ProgrammingError,
 )
 """What is wrong with one caller's change, and of no concern to the others of its group."""
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code (sqlite.org/rescode.html), 0 for none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & _PRIMARY_CODE
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -64,7 +72,7 @@ class WriterConnection(sqlite3.Connection):
         try:
             self._apply(group)
         except sqlite3.Error as error:
-            if len(group) == 1 or error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            if len(group) == 1 or primary_code(error) == sqlite3.SQLITE_BUSY:
                 _fail(group, error)
                 return
             for change in group:
