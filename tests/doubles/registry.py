@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
 from openbell.sdk.rules import RuleScope
@@ -23,6 +24,7 @@ class MadeUp(PluginSettings):
 
 class Vendor(PluginSettings):
     api_key: SecretStr
+    account: UUID | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
 
 
@@ -39,8 +41,14 @@ class Lake(PluginSettings):
     write: LakeWrite = LakeWrite()
 
 
+def _somewhere(uri: str) -> str:
+    if "://" not in uri:
+        raise ValueError(f"{uri!r} is no place")
+    return uri
+
+
 class Warehouse(PluginSettings):
-    uri: str
+    uri: Annotated[str, AfterValidator(_somewhere)]
     password: SecretStr = SecretStr("")
 
 

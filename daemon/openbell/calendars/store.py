@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import date, timedelta
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from openbell.calendars.names import ALWAYS, canonical
@@ -28,10 +28,7 @@ FIRST_ALWAYS = date(1970, 1, 1)
 
 def library_version() -> str:
     """Return which library a fresh snapshot comes from, without importing it."""
-    try:
-        return f"exchange_calendars {version('exchange_calendars')}"
-    except PackageNotFoundError:
-        return "exchange_calendars is not installed"
+    return f"exchange_calendars {version('exchange_calendars')}"
 
 
 class SessionStore:

@@ -49,8 +49,6 @@ def _number(value: object) -> object:
 
 
 def _day(value: object) -> object:
-    if isinstance(value, date):
-        return value
     if not isinstance(value, str) or _DAY.fullmatch(value) is None:
         raise ValueError(f"must be a date, written 2026-01-31, not {value!r}")
     try:
@@ -130,11 +128,17 @@ Columns = Annotated[tuple[str, ...], AfterValidator(_unique)]
 Width = Annotated[str, AfterValidator(_width)]
 
 
-def known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[str, ...]:
-    """Return the keys that the mapping at `loc` inside `model` may have."""
-    kind: Any = model
+def kind_at(model: type[BaseModel], loc: Sequence[str | int]) -> Annotation:
+    """Return what the value at `loc` inside `model` is annotated with, or None."""
+    kind: Annotation = model
     for step in loc:
         kind = _inside(kind, step)
+    return kind
+
+
+def known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the keys that the mapping at `loc` inside `model` may have."""
+    kind = kind_at(model, loc)
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return ()
     return tuple(field.alias or name for name, field in kind.model_fields.items())

@@ -14,10 +14,10 @@ from pydantic_core import to_jsonable_python
 from openbell.config.fields import entry_model, field_model
 from openbell.config.load import Loaded
 from openbell.config.plugins import Registry
+from openbell.config.problems import MASK
 from openbell.config.schema import Configuration, NodeSection, PipelineSection
 from openbell.config.tree import Path, Plain, Tree, key_path
 
-MASK = "********"
 DEFAULT = "default"
 
 
@@ -109,12 +109,8 @@ class _Walk:
             if inner is not None and _is_open(field, child):
                 yield from self.model(child, inner, (*path, key))
             elif child is None:
-                if not field.is_required():
-                    yield (
-                        (*path, key),
-                        _shown(field.get_default(call_default_factory=True)),
-                        DEFAULT,
-                    )
+                value = _shown(field.get_default(call_default_factory=True))
+                yield (*path, key), value, DEFAULT
             elif entry is not None and key != "rules":
                 yield from self._entries(child, entry, (*path, key))
             else:

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from openbell.config.fields import known_keys
+from openbell.config.fields import kind_at, known_keys
 from openbell.config.tree import Mark, Path, Tree, key_path
 from openbell.sdk.errors import Problem, SettingsError
 
@@ -53,6 +53,7 @@ _PHRASES = {
     "enum": "must be {expected}",
     "extra_forbidden": "is not a key that is known here",
 }
+MASK = "********"
 _TEXT_TYPES = {"string_type"}
 
 
@@ -70,11 +71,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Problems:
-    """Collects problems against a tree of places."""
+    """Collects problems against a tree of places; no message shows any of `secrets`."""
 
     def __init__(self, root: Tree) -> None:
         self._root = root
         self._found: list[Problem] = []
+        self.secrets: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._found)
@@ -93,7 +95,7 @@ class Problems:
         """Note a problem at a place that is known already."""
         self._found.append(
             Problem(
-                message=message,
+                message=self._masked(message),
                 key=key,
                 file=mark.file or mark.via,
                 line=mark.line,
@@ -101,6 +103,11 @@ class Problems:
                 hint=hint,
             )
         )
+
+    def _masked(self, message: str) -> str:
+        for secret in self.secrets:
+            message = message.replace(secret, MASK)
+        return message
 
     def extend(self, problems: Iterable[Problem]) -> None:
         """Note problems that were found elsewhere."""
@@ -123,7 +130,9 @@ class Problems:
             kind = detail["type"]
             at_key = kind == "extra_forbidden" or (bool(loc) and loc[-1] == "[key]")
             hint = _hint(model, loc, detail, also)
-            self.add(full, _message(detail), hint, at_key=at_key)
+            is_secret = kind_at(model, loc) is SecretStr
+            message = _message(detail, MASK if is_secret else _shown(detail["input"]))
+            self.add(full, message, hint, at_key=at_key)
 
     def sorted(self) -> tuple[Problem, ...]:
         """Return what was found, each once, in the order of the file."""
@@ -144,7 +153,7 @@ def _written(loc: Sequence[str | int]) -> Path:
     return tuple(loc[:-1]) if loc and loc[-1] == "[key]" else tuple(loc)
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(detail: ErrorDetails, shown: str) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
         return str(context.get("error", detail["msg"]))
@@ -154,7 +163,7 @@ def _message(detail: ErrorDetails) -> str:
     message = phrase.format(**{key: _number(value) for key, value in context.items()})
     if kind in {"missing", "extra_forbidden"}:
         return message
-    return f"{message}, not {_shown(detail['input'])}"
+    return f"{message}, not {shown}"
 
 
 def _number(value: object) -> object:

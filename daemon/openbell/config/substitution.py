@@ -112,6 +112,7 @@ class Substitution:
             return None
         if value:
             self.secrets.add(value)
+            self._problems.secrets.add(value)
         else:
             self._problems.add(path, f"secret {file.name!r} is empty")
         return value

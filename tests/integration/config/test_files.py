@@ -105,6 +105,13 @@ def test_secrets_come_from_a_directory(tmp_path: Path, variable: str) -> None:
     assert "hunter2" not in repr(found)
 
 
+def test_no_problem_shows_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("hunter2")
+    text = SMALL.replace("type: lake", 'type: warehouse, uri: "${secret:key}"')
+    found = told(text, env={"OPENBELL_SECRETS_DIR": str(tmp_path)})
+    assert found == ["openbell.yaml:5:35: storage.primary.uri: '********' is no place"]
+
+
 def test_systemds_credentials_win(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

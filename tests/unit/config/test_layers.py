@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from doubles.configurations import EXAMPLE, SMALL, loaded, told
-from doubles.registry import RegistryDouble
+from doubles.registry import RefusedDouble, RegistryDouble
 
 from openbell.config.environment import variables
 from openbell.config.origins import nested, settings_in_force
@@ -150,6 +150,13 @@ def test_the_view_nests_what_is_in_force() -> None:
     assert view["pipelines"]["eod_equities"]["nodes"]["fetch"]["retry"]["max_attempts"] == 3
     assert view["storage"]["primary"]["write"]["batch_size"] == 1000
     assert "profiles" not in view
+
+
+def test_the_view_shows_what_a_refused_plugin_was_given() -> None:
+    registry = RegistryDouble(refused=(RefusedDouble("provider-x", "openbell-provider-x", "no"),))
+    del registry.providers["synthetic"]
+    found = loaded(SMALL.replace("type: synthetic", "type: synthetic, seed: 7"), registry=registry)
+    assert nested(settings_in_force(found, registry))["providers"]["made_up"]["seed"] == 7
 
 
 def test_secrets_are_masked_in_the_view() -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 from doubles.configurations import EXAMPLE, SMALL, loaded, problems_of, told
+from ruamel.yaml.error import YAMLError
+
+from openbell.config.fields import known_keys
+from openbell.config.schema import Configuration
+from openbell.config.yaml_reader import _syntax_problem
 
 pytestmark = pytest.mark.unit
 
@@ -217,3 +222,35 @@ def test_empty_values_are_called_empty() -> None:
 
 def test_a_small_configuration_loads() -> None:
     assert loaded(SMALL).deployment.pipelines == {}
+
+
+def test_what_a_backends_plugin_refuses_is_told_in_its_words() -> None:
+    text = SMALL.replace("type: lake", "type: warehouse, uri: here")
+    assert told(text) == ["openbell.yaml:5:35: storage.primary.uri: 'here' is no place"]
+
+
+def test_a_fault_of_a_kind_without_a_phrase_keeps_the_libraries_words() -> None:
+    text = SMALL.replace("type: synthetic", "type: vendor, api_key: x, account: 7x")
+    assert "providers.made_up.account: Input should be a valid UUID" in told(text)[0]
+
+
+def test_a_value_that_should_be_secret_is_not_shown() -> None:
+    text = SMALL.replace("type: synthetic", "type: vendor, api_key: 12345678")
+    assert told(text) == [
+        (
+            "openbell.yaml:3:36: providers.made_up.api_key: must be text, not ******** "
+            "(put it in quotes)"
+        )
+    ]
+
+
+def test_keys_are_known_as_deep_as_a_model_goes() -> None:
+    assert known_keys(Configuration, ("providers", "x", "pacing", "burst", "y")) == ()
+    assert known_keys(Configuration, ("zzz", "y")) == ()
+    assert known_keys(Configuration, ("calendars", "overlays", 3))[:2] == ("calendar", "date")
+    assert "schema" in known_keys(Configuration, ("datasets", "x"))
+
+
+def test_an_error_without_a_place_is_told_at_the_beginning() -> None:
+    problem = _syntax_problem(YAMLError("odd"), "", "f.yaml")
+    assert str(problem) == "f.yaml:1: odd"
