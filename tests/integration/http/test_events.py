@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from doubles.engine import START
+from doubles.history import START
 from doubles.serving import Served, serving
 
 from openbell.model.control import Submission
