@@ -34,7 +34,9 @@ ORDER = [("symbol", "ascending"), ("ts", "ascending")]
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a folded table: three months, revisions, nulls, a late symbol."""
-    store = LakeBackend(LakeSettings.model_validate({"uri": str(tmp_path), "fold": {"base_rows": 90}}))
+    store = LakeBackend(
+        LakeSettings.model_validate({"uri": str(tmp_path), "fold": {"base_rows": 90}})
+    )
     store.ensure(TABLE)
     for number in range(3):
         start = START + timedelta(days=30 * number)

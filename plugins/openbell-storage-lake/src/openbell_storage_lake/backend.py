@@ -51,8 +51,9 @@ class LakeBackend:
     def stage(self, request: StageRequest, batches: Iterable[pa.RecordBatch]) -> Staged:
         """Write the rows that are news where no reader looks."""
         self.ensure(request.table)
+        rows = list(batches)
         with translated(self._root):
-            return self._table(request.table.dataset).stage(request, batches)
+            return self._table(request.table.dataset).stage(request, rows)
 
     def commit(self, staged: Staged) -> Receipt:
         """Make the rows visible, all or none, durably; committing twice equals once."""

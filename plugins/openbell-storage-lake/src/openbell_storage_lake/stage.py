@@ -128,10 +128,7 @@ class Stager:
         self, layout: TableLayout, parts: Sequence[tuple[str, pa.RecordBatch]]
     ) -> tuple[FileEntry, ...]:
         halves = [(period, half) for period, block in parts for half in _halves(layout, block)]
-        files = [
-            self.new_file(layout, f"{PERIOD}={period}", is_chunk=True)
-            for period, _ in halves
-        ]
+        files = [self.new_file(layout, f"{PERIOD}={period}", is_chunk=True) for period, _ in halves]
 
         def encode(number: int) -> FileEntry:
             period, block = halves[number]
