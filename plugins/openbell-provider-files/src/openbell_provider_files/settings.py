@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from openbell.sdk.settings import PluginSettings
 from openbell.sdk.values import BarWidth
@@ -22,17 +29,23 @@ FIELDS = ("ts", "date", "time", "symbol", *PRICES, *NULLABLE)
 Position = Annotated[int, Field(ge=1, le=10_000, strict=True)]
 Header = Annotated[str, StringConstraints(min_length=1, strict=True)]
 ColumnRef = Position | Header | tuple[Position | Header, ...]
-OneOrMore = tuple[str, ...]
+OneOrMore = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class FilesSettings(PluginSettings):
     """Where the files are and how a line of them becomes a bar."""
 
     profile: str | None = Field(
-        None, description="ready-made settings to start from; None once they are filled in"
+        None,
+        description="ready-made settings to start from; None once they are filled in",
+        json_schema_extra={"enum": [*PROFILES, None]},
     )
     root: str = Field(".", description="directory that holds the files")
-    path: str = Field(description="path below root, with {symbol}, {date:%Y%m%d}, * and ?")
+    path: str = Field("", description="path below root, with {symbol}, {date:%Y%m%d}, * and ?")
     member: str | None = Field(None, description="which file inside a zip (same placeholders)")
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "arrow"] = "auto"
     compression: Literal["auto", "none", "zip", "gz", "zst"] = "auto"
@@ -41,8 +54,9 @@ class FilesSettings(PluginSettings):
     skip_lines: int = Field(0, ge=0, description="lines before the header or the data")
     delimiter: str | None = Field(None, description="one character; default , (tsv: tab)")
     columns: dict[str, ColumnRef | None] = Field(
+        default_factory=dict,
         description="field -> header name or position from 1, or several for their mean; "
-        "null takes a field out of the profile"
+        "null takes a field out of the profile",
     )
     price_scale: float = Field(
         1.0,
@@ -89,11 +103,6 @@ class FilesSettings(PluginSettings):
         if isinstance(columns, Mapping):
             merged["columns"] = {**_kept(PROFILES[name]["columns"], columns), **columns}
         return merged
-
-    @field_validator("ts_format", "date_format", "time_format", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic hands over raw input
-        return (value,) if isinstance(value, str) else value
 
     @field_validator("ts_format", "date_format", "time_format")
     @classmethod

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from openbell.sdk.values import EPOCH, Interval, SessionTable, to_us
@@ -60,6 +61,14 @@ def test_the_jobs_of_the_readme_read_what_it_says(
     rows, rejected = len(answer.rows), len(answer.rejected)
     assert (rows + rejected, rows, rejected) == RESULTS[job]
     assert all(to_us(ts) >= to_us(start) for ts in answer.column("ts"))
+
+
+def test_an_editor_with_the_json_schema_accepts_the_example() -> None:
+    validator = Draft202012Validator(FilesSettings.model_json_schema())
+    for name, section in CONFIG["providers"].items():
+        told = {key: value for key, value in section.items() if key not in CORE}
+        assert list(validator.iter_errors(told)) == [], name
+    assert list(validator.iter_errors({"profile": "leen-daily"}))
 
 
 def test_every_job_has_a_result() -> None:

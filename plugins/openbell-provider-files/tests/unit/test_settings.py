@@ -71,6 +71,8 @@ def test_another_way_to_tell_the_time_replaces_the_profile_s() -> None:
         ({"path": "{date:yyyyMMdd}.csv"}, "write for example {date:%Y%m%d}"),
         ({"path": "{symbol.csv"}, "is not a path template"),
         ({"path": ""}, "the path is empty"),
+        ({"columns": {}}, "open, high, low, close is not mapped"),
+        ({"ts_format": ["iso", "epoch_s"]}, "epoch_s stands alone"),
         ({"member": "{what}"}, "{what} is not known"),
         ({"columns": {"ts": 1}}, "open, high, low, close is not mapped"),
         ({"columns": {**BARS, "opne": 1}}, "opne is not a field of a bar"),
