@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 _SERVE = """
 import os, sys
-os.environ["LISTEN_PID"] = str(os.getpid())
+os.environ.setdefault("LISTEN_PID", str(os.getpid()))
 from openbell.service.activation import inherited_sockets
 found = inherited_sockets()
 assert "LISTEN_FDS" not in os.environ
@@ -55,6 +56,26 @@ def test_a_started_process_serves_the_socket_it_was_handed(tmp_path: Path) -> No
                 client.connect(path)
                 assert client.recv(100) == b"openbell.socket"
             assert server.wait(timeout=20) == 0
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-socket-activate") is None,
+    reason="systemd-socket-activate is not installed (Debian: apt-get install systemd)",
+)
+def test_what_systemd_itself_hands_over_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    command = [
+        "systemd-socket-activate", f"--listen={path}", "--fdname=api",
+        f"--setenv=PATH={os.environ['PATH']}", sys.executable, "-c", _SERVE,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as server:
+        assert server.stderr is not None
+        assert server.stderr.readline().startswith(b"Listening on")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            assert client.recv(100) == b"api"
+        assert server.wait(timeout=20) == 0
 
 
 def test_a_file_in_the_place_of_a_socket_is_refused_by_name(tmp_path: Path) -> None:
