@@ -55,8 +55,8 @@ class _Writer:
         del root["properties"]["version"]["title"]
         return {
             "$schema": DIALECT,
-            "title": "openbell configuration",
             **_lenient(root),
+            "title": "openbell configuration",
             "$defs": {name: _lenient(body) for name, body in sorted(self._definitions.items())},
         }
 

@@ -25,6 +25,8 @@ def layered(
     """Return the effective tree, without `profiles`, and the name of the profile in force."""
     above = Tree({}, file.mark)
     for (name, keys), text in variables(env).items():
+        if keys == ("profile",) and not text:
+            continue
         above = merged(above, _branch(keys, text, Mark(via=f"environment {name}"), problems))
     for key, text in overrides.items():
         branch = _branch(tuple(key.split(".")), text, Mark(via=f"flag {key}"), problems)

@@ -12,7 +12,7 @@ from openbell.config.nodes import NodeReader
 from openbell.config.parts import Parts
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems, nearest
-from openbell.config.schema import DatasetSection, JobSection, PipelineSection
+from openbell.config.schema import DatasetSection, JobSection, PipelineSection, StorageSection
 from openbell.config.substitution import params_in
 from openbell.config.tree import Path
 from openbell.config.uses import Uses
@@ -42,6 +42,8 @@ class GraphReader:
 
     def read(self) -> Graphs:
         """Return every dataset and pipeline that is valid, noting what is not."""
+        for name, storage in self._parts.storage.items():
+            self._keys(name, storage)
         for name, dataset in self._parts.datasets.items():
             self._dataset(name, dataset)
         for name, job in self._parts.jobs.items():
@@ -54,6 +56,13 @@ class GraphReader:
             else:
                 self._pipeline(name, pipeline)
         return self._graphs
+
+    def _keys(self, name: str, section: StorageSection) -> None:
+        columns = {column.name for schema in SCHEMAS.values() for column in schema.columns}
+        for index, key in enumerate(section.write.upsert_keys):
+            if key not in columns:
+                path = ("storage", name, "write", "upsert_keys", index)
+                self._problems.add_unknown(path, "column", key, columns)
 
     def _dataset(self, name: str, section: DatasetSection) -> None:
         path: Path = ("datasets", name)

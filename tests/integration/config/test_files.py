@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import jsonschema
 import pytest
 from doubles.configurations import EXAMPLE, SMALL, told
 from doubles.registry import RegistryDouble
 
 from openbell.config.demo import DEMO_DATASET, DEMO_JOB, demo_document, demo_text
+from openbell.config.json_schema import json_schema
 from openbell.config.load import load_deployment
+from openbell.config.reader import read_text
 from openbell.config.text import LARGEST_FILE_BYTES
 from openbell.model.pipelines import Deployment
 from openbell.plugin_host import load_plugins
@@ -158,6 +161,14 @@ def test_the_demo_loads_with_the_installed_plugins(tmp_path: Path) -> None:
     assert found.storage["primary"].settings["uri"] == str(tmp_path / "lake")
     assert demo_text().startswith("#")
     assert found.refused == {}
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, demo_text()], ids=["example", "demo"])
+def test_the_installed_plugins_schema_accepts_what_loads(text: str) -> None:
+    schema = json_schema(load_plugins())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    assert [error.message for error in validator.iter_errors(read_text(text, "f").plain())] == []
 
 
 def test_the_example_loads_with_the_installed_plugins(tmp_path: Path) -> None:

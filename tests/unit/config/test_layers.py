@@ -42,6 +42,7 @@ def test_each_layer_wins_over_those_below_and_is_named() -> None:
     [
         ({}, "dev"),
         ({"env": {"OPENBELL_PROFILE": "prod"}}, "prod"),
+        ({"env": {"OPENBELL_PROFILE": ""}}, "dev"),
         ({"env": {"OPENBELL_PROFILE": "nope"}, "profile": "prod"}, "prod"),
         ({"profile": "dev"}, "dev"),
     ],

@@ -142,6 +142,11 @@ def test_everything_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
         ("timeout: 45m", "timeout: 0s", "must be longer than nothing"),
         ("timeout: 45m", "timeout: true", "must be a duration"),
         ("features:", "daemon: {tcp_port: 1}\nfeatures:", "the API on TCP needs a bearer token"),
+        (
+            "symbol, interval, ts]}}",
+            "symbl, ts]}}",
+            "upsert_keys[1]: column 'symbl' does not exist",
+        ),
         ("port: 9090", "port: 99999", "telemetry.metrics.port: must be at most 65535, not 99999"),
         ("type: synthetic", "tpye: synthetic", "providers.synthetic_1.type: is required"),
         ("pacing: {requests", "pacing: {reqests", "pacing.reqests_per_minute: is not a key"),
