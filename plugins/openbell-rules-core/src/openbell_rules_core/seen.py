@@ -15,6 +15,20 @@ _NEVER = np.iinfo(np.int64).min
 _RUN_SIZE = 20  # bytes: number, start, count
 
 
+def grouped(numbers: Numbers) -> Ints:
+    """Return the order that sorts rows by series and keeps the order within one."""
+    is_narrow = not len(numbers) or numbers.max() < 2**15
+    narrow = numbers.astype(np.int16) if is_narrow else numbers  # int16 is sorted by radix
+    return np.argsort(narrow, kind="stable")
+
+
+def sorted_keys(numbers: Numbers, times: Ints) -> Ints:
+    """Return the order that sorts rows by (series, time) and keeps the order of equal keys."""
+    by_time = np.argsort(times, kind="stable")
+    order: Ints = by_time[grouped(numbers[by_time])]
+    return order
+
+
 class Stretches:
     """Keys (series, time) as stretches: `counts` times from `starts`, one `step` apart.
 
@@ -48,7 +62,7 @@ class Stretches:
     def followed_by(self, later: Stretches) -> Stretches:
         """Return the keys of both; each series' times in `later` are later than those here."""
         numbers = np.concatenate((self.numbers, later.numbers))
-        order = np.argsort(numbers, kind="stable")
+        order = grouped(numbers)
         starts = np.concatenate((self.starts, later.starts))[order]
         counts = np.concatenate((self.counts, later.counts))[order]
         return Stretches(numbers[order], starts, counts, self.step).joined()
@@ -154,7 +168,7 @@ class SeenKeys:
         known = 0
         for theirs, times in parts:
             numbers = mapping[theirs]
-            order = np.lexsort((times, numbers))
+            order = sorted_keys(numbers, times)
             known += int(np.count_nonzero(self.add(numbers[order], times[order])))
         self.undecided_count += later.undecided_count + later.forgotten_count
         return known
@@ -186,8 +200,7 @@ class SeenKeys:
             numbers = np.concatenate([part for part, _ in self._pending])
             times = np.concatenate([part for _, part in self._pending])
             self._pending, self._pending_rows = [], 0
-            narrow = numbers.astype(np.int16) if len(self._latest) < 2**15 else numbers
-            order = np.argsort(narrow, kind="stable")
+            order = grouped(numbers)
             self._levels.append(Stretches.of(numbers[order], times[order], self._step))
             while len(self._levels) > 1 and len(self._levels[-2]) < 2 * len(self._levels[-1]):
                 last = self._levels.pop()

@@ -12,7 +12,7 @@ from openbell.sdk.values import Finding
 from openbell_rules_core.columns import require
 from openbell_rules_core.keys import SeriesIndex
 from openbell_rules_core.order import Ints, SeriesOrder, order_of
-from openbell_rules_core.seen import Numbers, SeenKeys
+from openbell_rules_core.seen import Numbers, SeenKeys, sorted_keys
 from openbell_rules_core.settings import UniqueKeySettings
 from openbell_rules_core.tally import Mask, Tally, finding, instant_text
 
@@ -87,7 +87,7 @@ class UniqueKeyState:
     def _repeated(self, order: SeriesOrder, table: Numbers) -> Ints:
         """Take in every key of a batch and return the rows that repeat one."""
         numbers = table[order.codes]
-        sorting = np.lexsort((order.times, numbers))  # equal keys stay in the order they came
+        sorting = sorted_keys(numbers, order.times)
         numbers, times = numbers[sorting], order.times[sorting]
         is_same = (numbers[1:] == numbers[:-1]) & (times[1:] == times[:-1])
         is_repeat = np.append([False], is_same)
