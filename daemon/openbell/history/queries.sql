@@ -343,9 +343,9 @@ DELETE FROM events WHERE id IN (
     SELECT id FROM events WHERE run_id IS NULL AND at_us < :before_us ORDER BY id LIMIT :limit
 );
 
--- name: give_back_pages
--- Give some unused pages back to the file system.
-PRAGMA incremental_vacuum(250);
+-- name: give_back_page
+-- Give an unused page back to the file system; the driver takes one step of this statement, whatever number stands here.
+PRAGMA incremental_vacuum(1);
 
 -- name: free_pages
 -- How many pages of the file are unused.

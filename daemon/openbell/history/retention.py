@@ -9,6 +9,7 @@ from openbell.history.queries import Statements
 
 RUNS_A_STEP = 10
 EVENTS_A_STEP = 500
+PAGES_A_STEP = 250
 
 _ABOVE_EVERY_ID = "\U0010ffff"
 
@@ -34,9 +35,10 @@ class Pruning:
             return len(run_ids)
         old = {"before_us": self.before_us, "limit": EVENTS_A_STEP}
         if db.run("delete_old_events", old).rowcount < EVENTS_A_STEP:
-            db.run("give_back_pages", {}).fetchall()
             (free_count,) = db.first("free_pages", {})
-            self.is_done = free_count == 0
+            for _ in range(min(free_count, PAGES_A_STEP)):
+                db.run("give_back_page", {})
+            self.is_done = free_count <= PAGES_A_STEP
         return 0
 
     def _some_runs(self, db: Statements) -> Sequence[str]:
