@@ -28,7 +28,24 @@ FIELDS = ("ts", "date", "time", "symbol", *PRICES, *NULLABLE)
 
 Position = Annotated[int, Field(ge=1, le=10_000, strict=True)]
 Header = Annotated[str, StringConstraints(min_length=1, strict=True)]
-ColumnRef = Position | Header | tuple[Position | Header, ...]
+
+
+def _one_column(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over raw input
+    """Refuse what is no column with one message instead of one for each kind of column."""
+    ones = value if isinstance(value, list | tuple) else [value]
+    for one in ones:
+        is_position = isinstance(one, int) and not isinstance(one, bool) and one > 0
+        if not (is_position or (isinstance(one, str) and one)):
+            raise ValueError(
+                f"{one!r} is not a column; write a header name, a position counted from 1, or "
+                "a list of them for their mean"
+            )
+    return value
+
+
+ColumnRef = Annotated[
+    Position | Header | tuple[Position | Header, ...], BeforeValidator(_one_column)
+]
 OneOrMore = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -93,7 +110,7 @@ class FilesSettings(PluginSettings):
     @classmethod
     def _start_from_profile(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over raw input
         name = data.get("profile") if isinstance(data, Mapping) else None
-        if name is None:
+        if not isinstance(name, str):
             return data
         if name not in PROFILES:
             known = ", ".join(PROFILES)
@@ -174,7 +191,9 @@ class FilesSettings(PluginSettings):
             )
         missing = [field for field in PRICES if field not in value]
         if missing:
-            raise ValueError(f"{', '.join(missing)} is not mapped; say in which column it is")
+            raise ValueError(
+                f"{', '.join(missing)} is not mapped; say in which column it is, or choose a profile"
+            )
         for field, ref in value.items():
             if isinstance(ref, tuple) and (not ref or field not in (*PRICES, "volume")):
                 raise ValueError(

@@ -99,7 +99,9 @@ def _placeholder(name: str, spec: str) -> _Part:
 
 def _check_relative(text: str) -> None:
     if not text:
-        raise TemplateError("the path is empty; write for example {symbol}.csv")
+        raise TemplateError(
+            "the path is empty; write for example {symbol}.csv, or choose a profile"
+        )
     if text.startswith("/") or "\\" in text or "\0" in text:
         raise TemplateError("the path must be relative to `root` and use '/'")
     if ".." in text.split("/"):
