@@ -46,14 +46,15 @@ _PHRASES = {
     "multiple_of": "must be a multiple of {multiple_of}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
+    "too_short": "needs {min_length} or more entries",
+    "too_long": "may have {max_length} entries at most",
     "string_pattern_mismatch": "must match {pattern}",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
     "extra_forbidden": "is not a key that is known here",
 }
 MASK = "********"
+_SELF_EXPLAINED = {"missing", "extra_forbidden", "too_short", "too_long"}
 _TEXT_TYPES = {"string_type"}
 
 
@@ -161,7 +162,7 @@ def _message(detail: ErrorDetails, shown: str) -> str:
     if phrase is None:
         return str(detail["msg"])
     message = phrase.format(**{key: _number(value) for key, value in context.items()})
-    if kind in {"missing", "extra_forbidden"}:
+    if kind in _SELF_EXPLAINED:
         return message
     return f"{message}, not {shown}"
 

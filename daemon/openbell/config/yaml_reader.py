@@ -76,7 +76,7 @@ def _syntax_problem(error: YAMLError, text: str, file: str) -> Problem:
     hint = ""
     lines = text.splitlines()
     if "\t" in (lines[line - 1] if line <= len(lines) else "")[: column + 1]:
-        hint = "YAML is indented with spaces; there is a tab here"
+        words, hint = ["there is a tab where YAML wants spaces"], "indent with spaces"
     elif error.context_mark is not None and error.context_mark.line + 1 != line:
         hint = f"it began in line {error.context_mark.line + 1}"
     return Problem(message=", ".join(words), file=file, line=line, column=column, hint=hint)

@@ -67,7 +67,11 @@ def test_everything_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
         ("date: 2025-01-09", "date: 2025-02-30", "'2025-02-30' is no date: day is out of range"),
         ("date: 2025-01-09", "date: 20250109", "must be a date, written 2026-01-31, not 20250109"),
         ("interval: 1d", "interval: daily", "bar interval 'daily' is not understood"),
-        ("symbols: [AAPL, MSFT], interval: 1d", "symbols: [], interval: 1d", "at least 1 entries"),
+        (
+            "symbols: [AAPL, MSFT], interval: 1d",
+            "symbols: [], interval: 1d",
+            "needs 1 or more entries",
+        ),
         (
             "symbols: [AAPL, MSFT], interval: 1d",
             "symbols: [A, A], interval: 1d",
