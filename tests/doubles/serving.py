@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from doubles.engine import DoubleEngine
 from openbell.http.app import HttpApp, create_app
 from openbell.http.connections import Authorize, uid_of
 from openbell.http.listeners import tcp_listener, unix_listener
-from openbell.http.server import serve
+from openbell.http.server import MAX_CONNECTIONS, serve
 from openbell.plugin_host import PluginInfo
 from openbell.testing.clock import ManualClock
 
@@ -85,7 +85,11 @@ def app_of(engine: DoubleEngine, **options: Any) -> HttpApp:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, authorize: Authorize = owner_only, **options: Any
+    directory: Path,
+    authorize: Authorize = owner_only,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    **options: Any,
 ) -> AsyncIterator[Served]:
     engine = DoubleEngine()
     failures: list[tuple[BaseException, str]] = []
@@ -97,7 +101,7 @@ async def serving(
         # A task of the test's own loop: a fixture may be left in another task than it was entered.
         server = asyncio.create_task(
             run(
-                app=app,
+                server=partial(serve, app, max_connections=max_connections),
                 sockets=[unix, tcp],
                 authorize=authorize,
                 shutdown=shutdown,
@@ -114,12 +118,12 @@ async def serving(
 
 async def run(
     *,
-    app: HttpApp,
+    server: Callable[..., Awaitable[None]],
     sockets: list[socket.socket],
     authorize: Authorize,
     shutdown: anyio.Event,
     listening: anyio.Event,
 ) -> None:
     async with anyio.create_task_group() as tg:
-        await tg.start(partial(serve, app, sockets, authorize=authorize, shutdown=shutdown))
+        await tg.start(partial(server, sockets, authorize=authorize, shutdown=shutdown))
         listening.set()

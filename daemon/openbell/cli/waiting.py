@@ -90,14 +90,15 @@ def events(
     found: list[dict[str, Any]] = []
     while True:
         page = daemon.get("/api/v1/events", query)
-        found += page["items"]
+        if output in {Format.TABLE, Format.JSONL}:
+            for event in page["items"]:
+                _event_line(printer, event)
+        else:
+            found += page["items"]
         if page["next"] is None:
             break
         query["after"] = page["next"]
-    if output is Format.TABLE:
-        for event in found:
-            _event_line(printer, event)
-    else:
+    if output not in {Format.TABLE, Format.JSONL}:
         printer.rows(found, ())
 
 

@@ -20,6 +20,7 @@ from openbell.http.app import HttpApp
 from openbell.http.connections import Authorize, Caller, WithCaller, uid_of
 
 GRACE_S = 3.0
+MAX_CONNECTIONS = 1000
 _BACKLOG = 512
 
 
@@ -32,9 +33,12 @@ class Server:
     application that knows who is calling.
     """
 
-    def __init__(self, app: HttpApp, *, authorize: Authorize) -> None:
+    def __init__(
+        self, app: HttpApp, *, authorize: Authorize, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
         self._app = app
         self._authorize = authorize
+        self._max_connections = max_connections
         self._context = WorkerContext(None)
         self._config = _config()
         self._open: set[asyncio.Task[None]] = set()
@@ -71,6 +75,9 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(self._open) >= self._max_connections:
+            writer.transport.abort()
+            return
         self._open.add(task)
         try:
             caller = self._caller(writer)
@@ -97,15 +104,16 @@ async def serve(
     *,
     authorize: Authorize,
     shutdown: anyio.Event,
+    max_connections: int = MAX_CONNECTIONS,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets` until `shutdown` is set; reports started when it listens.
 
     Peers of a Unix socket pass when `authorize` says so, others get 403; callers over TCP need
-    the application's token. Ends at most twice GRACE_S after `shutdown`.
+    the application's token. More than `max_connections` at once are hung up on. Ends at most twice GRACE_S after `shutdown`.
     """
     ready = anyio.Event()
-    server = Server(app, authorize=authorize)
+    server = Server(app, authorize=authorize, max_connections=max_connections)
     async with anyio.create_task_group() as tg:
         tg.start_soon(_report, ready, task_status, name="http ready")
         await server.run(sockets, shutdown=shutdown, ready=ready)
