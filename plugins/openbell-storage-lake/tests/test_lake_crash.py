@@ -105,8 +105,8 @@ def test_a_killed_writer_loses_and_doubles_nothing(store: LakeBackend, tmp_path:
         unsaid = 50 if len(done) % 3 == 0 else 7
         assert have in {sum(sizes), sum(sizes) + unsaid}
         expected += have
-        for n, rows in done:
-            again = stage(store, [bars(name, count=int(rows))], key=f"{name} {n}")
+        for n, size in done:
+            again = stage(store, [bars(name, count=int(size))], key=f"{name} {n}")
             assert again.receipt is not None
     store.maintain("bars")
     rows = [(row["symbol"], row["ts"]) for row in read(store)]
@@ -115,7 +115,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(store: LakeBackend, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("module", "owner", "method"),
+    "place",
     [
         ("openbell_storage_lake.encode", "ParquetFile", "finish"),
         ("openbell_storage_lake.fold", "Folder", "_enter"),
@@ -126,7 +126,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(store: LakeBackend, tmp_path:
     ids=["while writing", "before the switch", "before the log", "after the log", "cleaning"],
 )
 def test_a_fold_that_dies_is_finished_by_the_next(
-    store: LakeBackend, tmp_path: Path, module: str, owner: str, method: str
+    store: LakeBackend, tmp_path: Path, place: tuple[str, str, str]
 ) -> None:
     root = tmp_path / "bars"
     for n in range(4):
@@ -134,14 +134,14 @@ def test_a_fold_that_dies_is_finished_by_the_next(
         put(store, [batch], key=f"k{n}")
     put(store, [bars("S1", close=[7.0] * 5)], key="z", at=T0 + timedelta(hours=1))
     before = read(store)
-    if method == "__call__":
+    if place[2] == "__call__":
         script = PRELUDE + (
             "import openbell_storage_lake.backend as b\n"
             "b.forget_superseded = lambda *_: os._exit(9)\nstore.maintain('bars')\n"
         )
         dead = start(script, str(tmp_path), "x")
     else:
-        dead = start(DIES_AT, str(tmp_path), "x", module, owner, method)
+        dead = start(DIES_AT, str(tmp_path), "x", *place)
     with dead:
         assert dead.wait() == 9
     assert read(store) == before
@@ -215,7 +215,7 @@ def test_a_receipt_is_given_after_everything_is_on_the_disk(
     real = os.fsync
 
     def fsync(handle: int) -> None:
-        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        synced.add(str(Path(f"/proc/self/fd/{handle}").readlink()))
         real(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
@@ -39,13 +40,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def noise(count: int, seed: int) -> list[float]:
-    return (100 + np.random.default_rng(seed).random(count)).tolist()
+    values: list[float] = (100 + np.random.default_rng(seed).random(count)).tolist()
+    return values
 
 
-def random_bars(count: int, seed: int) -> object:
-    columns = {"close": noise(count, seed), "volume": noise(count, seed + 1)}
-    start = START + timedelta(days=seed)
-    return bars(count=count, start=start, vwap=noise(count, seed + 2), **columns)
+def random_bars(count: int, seed: int) -> pa.RecordBatch:
+    return bars(
+        count=count,
+        start=START + timedelta(days=seed),
+        close=noise(count, seed),
+        volume=noise(count, seed + 1),
+        vwap=noise(count, seed + 2),
+    )
 
 
 def fill(place: Path) -> Path:

@@ -23,6 +23,7 @@ from openbell.testing.requests import START
 from openbell_storage_lake import sweep
 from openbell_storage_lake.backend import LakeBackend
 from openbell_storage_lake.settings import LakeSettings
+from openbell_storage_lake.table import now_us
 
 pytestmark = pytest.mark.integration
 
@@ -188,7 +189,7 @@ def test_a_reader_looks_back_as_far_as_files_are_kept(
     store.maintain("bars")
     assert {r["close"] for r in read(store, as_of=first.committed_at)} != {7.0}
     files = len(list(tmp_path.rglob("*.parquet")))
-    day_after = sweep.now_us() + 86_400_000_000 + 1_000_000
+    day_after = now_us() + 86_400_000_000 + 1_000_000
     monkeypatch.setattr(sweep, "now_us", lambda: day_after)
     store.maintain("bars")
     assert len(list(tmp_path.rglob("*.parquet"))) == files - 2
