@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -118,7 +118,7 @@ async def serving(
 
 async def run(
     *,
-    server: Callable[..., Awaitable[None]],
+    server: Callable[..., Coroutine[Any, Any, None]],
     sockets: list[socket.socket],
     authorize: Authorize,
     shutdown: anyio.Event,
