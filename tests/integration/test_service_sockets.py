@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from openbell.service import peers
 from openbell.service.activation import NotASocketError, inherited_sockets
 from openbell.service.peers import Peer, allowed, peer_of
 
@@ -136,3 +137,8 @@ def _peer_that_connects(listening: socket.socket, path: str, *, groups: str, uid
             peer = peer_of(line)
         assert client.wait(timeout=20) == 0
     return peer
+
+
+def test_where_the_kernel_does_not_tell_the_user_database_does() -> None:
+    assert 0 in peers._groups_in_database(0)
+    assert peers._groups_in_database(4_000_000_000) == frozenset()

@@ -187,6 +187,37 @@ async def test_a_collector_that_is_not_there_holds_nothing_up_for_long(
     assert time.monotonic() - began_s < 2 * LAST_WORDS_S
 
 
+def test_a_collector_that_never_answers_does_not_keep_the_process_alive() -> None:
+    code = """
+import anyio
+from doubles import story
+from openbell.model.pipelines import TelemetryOptions
+from openbell.sdk.clock import SystemClock
+from openbell.telemetry.station import open_telemetry
+
+async def main():
+    with open_telemetry(TelemetryOptions(), SystemClock(), version="1") as telemetry:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(telemetry.run)
+            telemetry.observer.see(story.submitted())
+            telemetry.observer.see(story.finished())
+            tasks.cancel_scope.cancel()
+
+anyio.run(main)
+"""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        env = {
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "PYTHONPATH": str(Path(story.__file__).parents[1]),
+        }
+        began_s = time.monotonic()
+        subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=60)
+    assert time.monotonic() - began_s < 2 * LAST_WORDS_S
+
+
 def test_without_an_endpoint_no_exporter_is_loaded_and_no_thread_runs() -> None:
     code = """
 import sys, threading

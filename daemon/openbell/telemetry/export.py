@@ -28,6 +28,8 @@ MAX_SPANS_A_REQUEST = 512
 SPAN_INTERVAL_S = 2.0
 METRIC_INTERVAL_S = 60.0
 LAST_WORDS_S = 5.0
+TIMEOUT_S = 4.0
+"""For one request, unless a variable says otherwise: less than what the daemon waits at its end."""
 
 
 def is_wanted(signal: str, env: Mapping[str, str] = os.environ) -> bool:
@@ -139,7 +141,7 @@ def span_queue(env: Mapping[str, str] = os.environ) -> SpanQueue | None:
         OTLPSpanExporter,
     )
 
-    return SpanQueue(OTLPSpanExporter())
+    return SpanQueue(OTLPSpanExporter(timeout=_timeout_s("TRACES", env)))
 
 
 def metric_push(env: Mapping[str, str] = os.environ) -> MetricPush | None:
@@ -153,7 +155,14 @@ def metric_push(env: Mapping[str, str] = os.environ) -> MetricPush | None:
     interval_ms = env.get("OTEL_METRIC_EXPORT_INTERVAL", "")
     is_number = interval_ms.isascii() and interval_ms.isdigit() and int(interval_ms) > 0
     interval_s = int(interval_ms) / 1000 if is_number else METRIC_INTERVAL_S
-    return MetricPush(OTLPMetricExporter(), interval_s=interval_s)
+    exporter = OTLPMetricExporter(timeout=_timeout_s("METRICS", env))
+    return MetricPush(exporter, interval_s=interval_s)
+
+
+def _timeout_s(signal: str, env: Mapping[str, str]) -> float | None:
+    """Return our time limit, or None where the environment sets one for the exporter to read."""
+    names = ("OTEL_EXPORTER_OTLP_TIMEOUT", f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT")
+    return None if any(env.get(name) for name in names) else TIMEOUT_S
 
 
 class Pushing:
@@ -162,7 +171,7 @@ class Pushing:
     def __init__(self, clock: Clock, *parts: SpanQueue | MetricPush | None) -> None:
         self._clock = clock
         self._parts = [part for part in parts if part is not None]
-        self._limiter = CapacityLimiter(1)
+        self._limiter = CapacityLimiter(2)  # one request a signal
 
     async def run(self) -> None:
         """Export until cancelled, then once more what is left, for at most `LAST_WORDS_S`."""
@@ -172,8 +181,9 @@ class Pushing:
                     tasks.start_soon(part.run, self._clock, self._limiter, name="export telemetry")
         finally:
             with anyio.move_on_after(LAST_WORDS_S, shield=True):
-                for part in self._parts:
-                    await part.drain(self._limiter)
+                async with anyio.create_task_group() as tasks:
+                    for part in self._parts:
+                        tasks.start_soon(part.drain, self._limiter, name="last words")
 
     def close(self) -> None:
         """Let go of the connections."""
