@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from pydantic import create_model
+from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from typing_extensions import override
+
+from openbell.config.tree import Plain
+
+_PREFIX = "openbell_"
+
+
+class _Variables(BaseSettings):
+    openbell: dict[str, Plain] = Field(default_factory=dict)
 
 
 class _GivenVariables(EnvSettingsSource):
     """Reads the variables it is given, not the process's, and leaves every value as text."""
 
-    def __init__(self, settings: type[BaseSettings], env: Mapping[str, str]) -> None:
-        super().__init__(settings, env_prefix="OPENBELL_", env_nested_delimiter="__")
-        self.env_vars = {name.lower(): text for name, text in env.items()}
+    def __init__(self, env: Mapping[str, str]) -> None:
+        super().__init__(_Variables, env_nested_delimiter="__")
+        self.env_vars = {
+            f"openbell__{name.lower().removeprefix(_PREFIX)}": text for name, text in env.items()
+        }
 
     @override
-    def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
+    def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Plain) -> Plain:
         return value
 
 
-def read(env: Mapping[str, str]) -> dict[str, Any]:
+def read(env: Mapping[str, str]) -> dict[str, Plain]:
     """Return the nested mapping that variables called `OPENBELL_SECTION__KEY` write."""
-    sections = {name[len("OPENBELL_") :].split("__")[0].lower(): "__" in name for name in env}
-    fields: dict[str, Any] = {
-        section: (dict[str, Any] if is_nested else str, {} if is_nested else "")
-        for section, is_nested in sections.items()
-    }
-    model = create_model("_Variables", __base__=BaseSettings, **fields)
-    return dict(_GivenVariables(model, env)())
+    found: dict[str, Plain] = _GivenVariables(env)().get("openbell", {})
+    return found

@@ -230,3 +230,27 @@ def test_any_value_anywhere_loads_or_is_told_in_the_line_where_it_stands(
 def test_paths_are_written_so_that_they_can_be_told_apart(steps: list[str | int]) -> None:
     text = key_path(tuple(steps))
     assert text.count("[") == sum(isinstance(step, int) for step in steps)
+
+
+STEPS = st.sampled_from(
+    [
+        *("daemon", "max_workers", "providers", "synthetic_1", "seed", "pacing", "datasets"),
+        *("eod_bars", "symbols", "", "_", "0", "é", "model_config", "json", "copy", "self"),
+        *("profile", "version", "profiles", "pipelines", "eod_equities", "nodes", "check"),
+    ]
+)
+TEXTS = WORDS | st.sampled_from(["[A, B]", "{a: 1}", "[", "4", "false"])
+
+
+@given(steps=st.lists(STEPS, min_size=1, max_size=5), text=TEXTS)
+@settings(max_examples=300, deadline=None)
+def test_any_variable_or_flag_is_used_or_told(steps: list[str], text: str) -> None:
+    variable = "OPENBELL_" + "__".join(steps).upper()
+    flag = ".".join(steps)
+    for env, overrides in (({variable: text}, {}), ({}, {flag: text})):
+        told: str = "environment" if env else "flag"
+        try:
+            loaded(EXAMPLE, env=env, overrides=overrides)
+        except SettingsError as error:
+            places = {problem.file.split(" ")[0] for problem in error.problems}
+            assert places <= {told, FILE}
