@@ -22,14 +22,13 @@ Index = npt.NDArray[np.intp]
 def from_batches(layout: TableLayout, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
     """Return the given rows as one block without stamps; raises DataError naming the columns."""
     schema = pa.schema([layout.block_schema.field(name) for name in layout.given])
-    tables = [_given(layout, batch) for batch in batches]
-    whole = pa.concat_tables(tables, promote_options="permissive") if tables else None
-    if whole is None:
-        return pa.RecordBatch.from_pylist([], schema=schema)
     try:
-        block = to_block(whole, schema)
+        blocks = [to_block(_given(layout, batch), schema) for batch in batches]
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(f"dataset {layout.spec.dataset}: {error}") from error
+    if not blocks:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    block = concat(blocks)
     nulls = [
         (field.name, block.column(field.name).null_count)
         for field in schema
