@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from openbell.sdk.errors import Problem
 from openbell.telemetry.redact import MASK, MAX_DEPTH, Redactor
 
 pytestmark = [pytest.mark.unit, pytest.mark.property]
@@ -168,6 +169,13 @@ def test_old_secrets_stay_secret_when_new_ones_come() -> None:
 
 def test_bytes_are_read_and_other_values_are_left_alone() -> None:
     assert Redactor(["hush-hush"]).value([b"x hush-hush", 1.5]) == [f"x {MASK}", 1.5]
+
+
+def test_errors_and_dataclasses_are_looked_into() -> None:
+    problem = Problem(message="bad hush-hush", key="x", file="f")
+    shown = Redactor(["hush-hush"]).value([ValueError("hush-hush!"), problem])
+    assert shown[0] == f"{MASK}!"
+    assert shown[1]["message"] == f"bad {MASK}"
 
 
 def test_what_is_nested_without_end_is_cut_off() -> None:
