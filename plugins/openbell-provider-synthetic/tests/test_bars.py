@@ -123,6 +123,17 @@ def test_a_session_that_opens_on_the_evening_before_keeps_its_label(kit: Any) ->
     assert len(hours) == 23
 
 
+@pytest.mark.parametrize("year", [1890, 1929, 1969])
+def test_there_are_bars_before_1970(kit: Any, year: int) -> None:
+    day = datetime(year, 3, 4, tzinfo=UTC)
+    sessions = kit.table([day + timedelta(hours=10)], [day + timedelta(hours=15)])
+    span = {"start": day, "end": day + timedelta(days=1), "sessions": sessions}
+    (bar,) = kit.rows(kit.request("A", interval="1d", **span), faults={"splits": 0.5})
+    hours = kit.rows(kit.request("A", interval="1h", **span), faults={"splits": 0.5})
+    assert len(hours) == 5
+    assert (hours[0]["open"], hours[-1]["close"]) == (bar["open"], bar["close"])
+
+
 def test_symbols_and_seeds_have_bars_of_their_own(kit: Any) -> None:
     closes = {
         tuple(row["close"] for row in kit.rows(kit.request(symbol), seed=seed))

@@ -11,6 +11,7 @@ from openbell_provider_synthetic.settings import SplitFault
 from openbell_provider_synthetic.walk import Floats
 
 _EPOCH = date(1970, 1, 1)
+_FIRST_YEAR = 1900
 _SALT = 501
 
 
@@ -29,9 +30,9 @@ class Splits:
     def ratios(self, day: int) -> Floats:
         """Return what each symbol's prices are divided by on `day` (days since 1970-01-01)."""
         ratios = np.ones(len(self._keys))
-        if self._rate:
-            when = _EPOCH + timedelta(days=day)
-            years = np.arange(1970, when.year + 1)
+        when = _EPOCH + timedelta(days=day)
+        if self._rate and when.year >= _FIRST_YEAR:
+            years = np.arange(_FIRST_YEAR, when.year + 1)
             draws = numbers(self._keys[:, None], years[None, :])
             is_split = (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53 < self._rate
             day_in_year = when.timetuple().tm_yday - 1

@@ -140,7 +140,7 @@ class SeenKeys:
         self._latest[series] = last
         self._pending.append((numbers, times))
         self._pending_rows += len(times)
-        if self._pending_rows >= min(_PENDING_ROWS, self._memory // 12):
+        if self._pending_rows >= min(_PENDING_ROWS, self._memory // 48):  # a quarter of the memory
             self._fold()
 
     def add(self, numbers: Numbers, times: Ints) -> Mask:
