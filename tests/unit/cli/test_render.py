@@ -125,3 +125,7 @@ def test_wrong_settings_are_told_line_by_line() -> None:
 
     assert error.code == 78
     assert error.text == "error: the daemon refuses this\n  a.yaml:3:7: jobs.x: bad (mend)"
+
+
+def test_local_is_the_zone_of_the_machine() -> None:
+    assert zone("local") is not None
