@@ -163,6 +163,37 @@ def test_a_series_that_begins_late_in_a_batch_is_compared_with_the_batches_befor
     assert kit.run(kit.make("unique_key"), batches)[0].bad == [len(rows)]
 
 
+def test_rows_by_time_and_symbol_are_in_order_across_batches(kit: Any) -> None:
+    batches = [kit.batch([kit.row(n + k, s) for n in range(6) for s in "ABC"]) for k in (0, 6, 11)]
+    again = [36, 37, 38]  # minute 11 comes twice
+    assert kit.run(kit.make("monotonic_time"), batches)[0].bad == again
+    assert kit.run(kit.make("unique_key"), batches)[0].bad == again
+
+
+def test_rows_in_no_layout_are_sorted_by_series(kit: Any) -> None:
+    def bad(*rows: tuple[str, int]) -> tuple[list[int], list[int]]:
+        made = [kit.row(9, "C"), *(kit.row(minute, symbol) for symbol, minute in rows)]
+        one = kit.batch(made).slice(1)  # the dictionary knows C, no row has it
+        rules = kit.make("monotonic_time", strict=False), kit.make("unique_key")
+        back, twice = (kit.run(rule, [one])[0].bad for rule in rules)
+        return back, twice
+
+    assert bad(("A", 0), ("A", 1), ("B", 0), ("A", 2)) == ([], [])
+    assert bad(("A", 1), ("B", 1), ("A", 0), ("B", 1)) == ([2], [3])
+
+
+def test_rows_without_time_or_symbol_have_no_order_and_no_key(kit: Any) -> None:
+    rows = [kit.row(1), kit.row(None), kit.row(0, None), kit.row(None, None), kit.row(2)]
+    for name in ("monotonic_time", "unique_key"):
+        assert kit.ask(name, rows + rows[1:4]).findings == []
+
+
+def test_set_of_integers(kit: Any) -> None:
+    rows = [kit.row(n, trade_count=count) for n, count in enumerate([1, None, 2])]
+    assert kit.ask("set", rows, column="trade_count", values=[1, 3]).bad == [2]
+    assert kit.ask("set", rows[::2], column="trade_count", values=[1, 3]).bad == [1]
+
+
 def test_keys_of_many_values_are_recoded(kit: Any) -> None:
     rows = [kit.row(n, f"S{n % 300}", trade_count=n % 350) for n in range(400)]
     rows += rows[:5]
