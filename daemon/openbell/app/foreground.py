@@ -53,12 +53,13 @@ async def run_in_foreground(
                 run = left
                 say(f"going on with {run.run_id}, which was interrupted")
             tasks.start_soon(_stop_on_signal, whole)
-            tasks.start_soon(_leave_when_drained, whole, events.close)
-            async for event in events:
-                if isinstance(event, NodeProgressed):
-                    show(event)
-                elif _is_end(event, run.run_id):
-                    break
+            with anyio.CancelScope() as following:
+                tasks.start_soon(_leave_when_drained, whole, following)
+                async for event in events:
+                    if isinstance(event, NodeProgressed):
+                        show(event)
+                    elif _is_end(event, run.run_id):
+                        break
         summary = await _summary(whole, run.run_id)
         tasks.cancel_scope.cancel()
     return summary
@@ -94,9 +95,9 @@ async def _stop_on_signal(whole: Running) -> None:
             is_second = True
 
 
-async def _leave_when_drained(whole: Running, leave: Callable[[], None]) -> None:
+async def _leave_when_drained(whole: Running, following: anyio.CancelScope) -> None:
     await whole.engine.drained.wait()
-    leave()
+    following.cancel()
 
 
 async def _summary(whole: Running, run_id: str) -> dict[str, Any]:
