@@ -154,6 +154,22 @@ def test_a_delta_table_of_someone_else_is_refused(store: Backend, tmp_path: Path
     assert DeltaTable(tmp_path / "lake" / "bars").version() == 0
 
 
+def test_a_foreign_writer_is_noticed_before_anything_is_folded(
+    store: Backend, tmp_path: Path
+) -> None:
+    store.ensure(TABLE)
+    put(store, [bars()], key="a")
+    store.maintain("bars")
+    put(store, [bars("MSFT")], key="b")
+    DeltaTable(tmp_path / "lake/bars").delete()
+    with pytest.raises(FatalError, match="0 files were added and 1 removed"):
+        store.maintain("bars")
+    assert len(read(store)) == 10
+    DeltaTable(tmp_path / "lake/bars").restore(1)
+    store.maintain("bars")
+    assert DeltaTable(tmp_path / "lake/bars").to_pyarrow_table().num_rows == 10
+
+
 def test_a_log_that_is_gone_is_named(store: Backend, tmp_path: Path) -> None:
     store.ensure(TABLE)
     put(store, [bars()], key="a")

@@ -75,6 +75,7 @@ class LakeBackend:
             if not is_ours:
                 return 0
             table.publish()
+            table.check_log()
             row_count = Folder(table).fold()
             table.log.tidy()
             forget_superseded(table)

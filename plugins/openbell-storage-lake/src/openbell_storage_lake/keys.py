@@ -100,6 +100,8 @@ def _union(name: str, blocks: Sequence[pa.RecordBatch]) -> pa.Array:
 
 def _codes(column: pa.DictionaryArray, words: pa.Array) -> Numbers | np.int64:
     """Return each row's place among `words` (-1: not there); one number when all are the same."""
+    if len(column.dictionary) == len(words) == 1:
+        return np.int64(0 if column.dictionary[0].as_py() == words[0].as_py() else -1)
     places = pc.index_in(column.dictionary, value_set=words).fill_null(-1)
     table = places.to_numpy(zero_copy_only=False).astype(np.int64)
     if len(table) == 1:

@@ -110,8 +110,12 @@ class Manifest:
         self._db = sqlite3.connect(
             path, isolation_level=None, timeout=busy_timeout_s, check_same_thread=False
         )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            self._db.close()
+            raise
         self._snapshot: Snapshot | None = None
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from openbell.sdk.backends import Staged, StageRequest
-from openbell.sdk.errors import RetryableError
+from openbell.sdk.errors import FatalError, RetryableError
 from openbell.sdk.schemas import TableSpec
 from openbell.sdk.values import Receipt, from_us, to_us
 from openbell_storage_lake.blocks import digest, from_batches, to_block
@@ -227,6 +227,24 @@ class LakeTable:
                 )
             with self.manifest.writing() as transaction:
                 transaction.set_published(meta.seq, meta.spec_version)
+
+    def check_log(self) -> None:
+        """Raise FatalError when somebody else wrote to the Delta table."""
+        with folder_lock(self.root / INTERNAL / "publish.lock", wait=True), self.lock:
+            shown = set(self.log.files())
+            foreign = shown - self.manifest.paths()
+            published_seq = self.manifest.meta().published_seq
+            missing = {
+                entry.path
+                for entry in self.live()
+                if entry.level == 1 and entry.added_seq <= published_seq
+            } - shown
+        if foreign or missing:
+            raise FatalError(
+                f"{self.root} was changed by another writer than openbell: {len(foreign)} files "
+                f"were added and {len(missing)} removed; undo it with deltalake's "
+                f"DeltaTable.restore, and let only openbell write there"
+            )
 
     def widen(self, spec: TableSpec) -> None:
         """Rewrite the base with wider types; the caller holds the fold lock."""
