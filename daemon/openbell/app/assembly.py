@@ -33,6 +33,7 @@ from openbell.supervisor.calendars import CalendarDesk
 from openbell.supervisor.engine import LiveEngine, pool_limits
 from openbell.supervisor.journal import Journal, Observer
 from openbell.supervisor.services import Services
+from openbell.telemetry.redact import Redactor
 
 Adopt = Callable[[RunRecord, tuple[NodeRecord, ...]], None]
 
@@ -121,11 +122,13 @@ async def running(
                     deployment=deployment,
                     jitter=chance.random,
                     random_bits=secrets.randbits,
+                    redact=Redactor(deployment.secrets).text,
                 )
 
                 async def reload() -> Deployment:
                     found = load(place, registry, env)
                     store.use_overlays(found.overlays)
+                    services.redact = Redactor(found.secrets).text
                     if loaded is not None:
                         loaded(found)
                     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import anyio
+import msgspec
 
 from openbell.execution.pool import StopSignal
 from openbell.execution.process import WorkerLostError
@@ -115,6 +116,7 @@ class Attempt:
                 await self._record(self._finished("interrupted", began_s))
             raise
         if isinstance(answer, Failed):
+            answer = self._redacted(answer)
             await self._record(self._finished("failed", began_s, failed=answer, pid=pid))
             if answer.kind in _REFUSALS:
                 self._services.broker.refused(self._task.dataset.provider, answer.retry_after_s)
@@ -138,6 +140,13 @@ class Attempt:
 
     def _lost(self, lost: WorkerLostError) -> Failed:
         return self._failure("worker_lost", str(lost), traceback=lost.tail)
+
+    def _redacted(self, failed: Failed) -> Failed:
+        """Return a failure without secrets: a vendor's error may quote the request it got."""
+        redact = self._services.redact
+        return msgspec.structs.replace(
+            failed, message=redact(failed.message), traceback=redact(failed.traceback)
+        )
 
     def _failure(self, kind: str, message: str, *, traceback: str = "") -> Failed:
         return Failed(
@@ -220,7 +229,10 @@ class Attempt:
                         pipeline=task.pipeline,
                         node=message.node,
                         attempt=task.attempt,
-                        lines=message.lines,
+                        lines=[
+                            replace(line, text=self._services.redact(line.text))
+                            for line in message.lines
+                        ],
                     )
                 )
             case _:

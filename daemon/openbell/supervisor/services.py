@@ -57,7 +57,10 @@ class Sessions(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The stages that supervisor and actors work with. `deployment` is replaced by a reload."""
+    """The stages that supervisor and actors work with. `deployment` is replaced by a reload.
+
+    `redact` takes the secrets out of a text that a node's code wrote or raised.
+    """
 
     clock: Clock
     history: History
@@ -71,4 +74,5 @@ class Services:
     deployment: Deployment
     jitter: Callable[[], float]
     random_bits: Callable[[int], int]
+    redact: Callable[[str], str] = str
     mailbox_capacity: int = 1000
