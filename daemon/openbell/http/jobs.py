@@ -92,11 +92,14 @@ async def submit(api: Api, request: Request, submission: Submission) -> Response
 def _is_twin(earlier: RunRecord, submission: Submission) -> bool:
     """Return whether a run of before the last restart can be what `submission` asks for."""
     session = submission.session.isoformat() if submission.session else None
+    span = {"from": submission.start, "to": submission.end}
+    asked = {name: label.isoformat() for name, label in span.items() if label is not None}
     return (
         earlier.pipeline == submission.pipeline
         and earlier.session == session
         and earlier.dry_run == submission.dry_run
         and all(earlier.params.get(name) == value for name, value in submission.params.items())
+        and all(earlier.params.get(name, label) == label for name, label in asked.items())
     )
 
 

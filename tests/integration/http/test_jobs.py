@@ -7,6 +7,8 @@ import httpx
 import pytest
 from doubles.serving import Served
 
+from openbell.model.control import Submission
+
 pytestmark = pytest.mark.integration
 
 
@@ -216,6 +218,21 @@ async def test_a_key_outlives_the_server_that_took_it(
 
     assert same.json()["run_id"] == run["run_id"]
     assert other.status_code == 422
+
+
+async def test_a_key_of_before_a_restart_is_refused_for_other_sessions(
+    served: Served, client: httpx.AsyncClient
+) -> None:
+    params = {"from": "2024-01-02", "to": "2024-01-31"}
+    run = await served.engine.submit(Submission(pipeline="lean_daily", params=params))
+    served.engine.history.keys["k"] = run.run_id
+    body = {"job": "lean_daily", "from": "2024-01-03"}
+    other = await client.post("/api/pipeline/jobs", json=body, headers={"idempotency-key": "k"})
+    body["from"] = "2024-01-02"
+    same = await client.post("/api/pipeline/jobs", json=body, headers={"idempotency-key": "k"})
+
+    assert (other.status_code, same.status_code) == (422, 202)
+    assert same.json()["run_id"] == run.run_id
 
 
 async def test_twins_that_come_at_once_make_one_run(
