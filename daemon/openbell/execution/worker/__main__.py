@@ -32,6 +32,7 @@ from openbell.execution.protocol import (
 )
 from openbell.execution.worker.channel import Channel
 from openbell.execution.worker.context import TaskResources, resolve
+from openbell.execution.worker.lean import load_arrow
 from openbell.execution.worker.output import OutputCapture
 from openbell.model.runs import LogLine
 from openbell.sdk.errors import OpenbellError, RetryableError
@@ -94,6 +95,7 @@ class Worker:
             )
 
     def _chain(self, task: ChainTask) -> Done | Failed:
+        load_arrow()
         from openbell.execution.worker.chain import ChainRun, NodeError  # noqa: PLC0415 - pyarrow
 
         self._node = task.nodes[0].name

@@ -1,0 +1,7 @@
+"""What every test needs before anything else."""
+
+from __future__ import annotations
+
+from doubles import effort
+
+effort.choose()
