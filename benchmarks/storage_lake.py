@@ -3,7 +3,7 @@
     python benchmarks/storage_lake.py bulk      # time order, again, folded, one symbol, live batches
     python benchmarks/storage_lake.py symbols   # one symbol's history a batch, fold, one symbol
     python benchmarks/storage_lake.py small     # time order in batches of 1,000 rows, fold
-    python benchmarks/storage_lake.py peers     # the live batches through Delta MERGE and DuckDB
+    python benchmarks/storage_lake.py peers     # 500 bars through Delta MERGE and DuckDB MERGE
 
 Options: --rows N (20 M), --symbols N (500), --chunk N rows (1 M), --batches N (60), --store DIR
 (deleted first). Every figure is wall time of the backend alone: making the bars is not counted.
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from openbell.sdk.arrow import chunk_schema, constant
 from openbell.sdk.backends import ReadFilter, StageRequest
@@ -263,31 +264,38 @@ def report_stats(lake: Lake) -> None:
 
 
 def peers(options: argparse.Namespace, market: Market) -> None:
-    """The live batches, on the last month of the bars only: peers rewrite what they touch."""
+    """One live batch of 500 bars, all of them revisions, into tables of the same bars."""
     import duckdb
     from deltalake import DeltaTable, write_deltalake
 
-    shutil.rmtree(options.store, ignore_errors=True)
     options.store.mkdir(parents=True)
-    day = pa.Table.from_batches([market.batch(market.bars(0))])
-    whole = pa.concat_tables([pa.Table.from_batches([market.batch(market.bars(d))]) for d in range(len(market.days))])  # fmt: skip
-    plain = pa.schema([pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in whole.schema])  # fmt: skip
-    whole, day = whole.cast(plain), day.cast(plain)
-    batch = day.slice(0, 500)
-    keys = " and ".join(f"t.{k} = s.{k}" for k in ("provider", "symbol", "ts"))
-    keys += ' and t."interval" = s."interval"'
-    write_deltalake(str(options.store / "delta"), whole)
+    place = str(options.store / "delta")
+    names = [n for n in SCHEMA.names if n not in {"vwap", "trade_count"}]
+    days = [pa.Table.from_batches([market.batch(market.bars(d))]) for d in range(len(market.days))]
+    whole = pa.concat_tables(days).select(names)
+    for name in ("provider", "symbol", "interval"):
+        number = whole.schema.get_field_index(name)
+        whole = whole.set_column(number, name, whole.column(name).cast(pa.string()))
+    whole = whole.append_column("period", pc.strftime(whole.column("ts"), "%Y-%m"))
+    batch = whole.slice(len(whole) - 500)
+    month = batch.column("period")[0].as_py()
+    keys = " and ".join(f't."{k}" = s."{k}"' for k in ("provider", "symbol", "interval", "ts"))
+    write_deltalake(place, whole, partition_by=["period"])
 
     def merge() -> None:
-        table = DeltaTable(str(options.store / "delta"))
-        merger = table.merge(batch, keys, source_alias="s", target_alias="t")
+        where = f"t.period = '{month}' and {keys}"
+        merger = DeltaTable(place).merge(batch, where, source_alias="s", target_alias="t")
         merger.when_matched_update_all().when_not_matched_insert_all().execute()
 
     say(f"Delta MERGE, 500 bars into {len(whole):,}", spread(timed(merge, 5)))
     db = duckdb.connect(str(options.store / "bars.duckdb"), config={"threads": 2})
-    db.execute("create table bars as select * from whole")
-    lake = f"merge into bars t using batch s on {keys} when matched then update set close = s.close when not matched then insert"  # fmt: skip
-    say(f"DuckDB MERGE, 500 bars into {len(whole):,}", spread(timed(lambda: db.execute(lake), 5)))
+    db.register("source", whole)
+    db.execute("create table bars as select * from source")
+    db.register("batch", batch)
+    last = batch.column("ts")[0].as_py().isoformat()
+    into = f"""merge into bars t using batch s on t.ts >= '{last}' and {keys}
+        when matched then update set close = s.close when not matched then insert"""
+    say(f"DuckDB MERGE, 500 bars into {len(whole):,}", spread(timed(lambda: db.execute(into), 5)))
     db.close()
 
 

@@ -34,6 +34,7 @@ class LakeBackend:
         self._root = Path(settings.uri)
         self._recall = Recall(settings.cache_mb << 20)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lake")
+        self._readers = ThreadPoolExecutor(_THREADS, thread_name_prefix="lake-read")
         self._tables: dict[str, LakeTable] = {}
         self._ensured: dict[str, TableSpec] = {}
         self._lock = RLock()
@@ -106,6 +107,7 @@ class LakeBackend:
                 entries,
                 rows,
                 slice_rows=self._settings.fold.slice_rows,
+                pool=self._readers,
             )
 
     def stats(self, dataset: str) -> TableStats:
@@ -141,6 +143,7 @@ class LakeBackend:
             self._tables.clear()
             self._ensured.clear()
             self._pool.shutdown()
+            self._readers.shutdown()
 
     def _folder(self, dataset: str) -> Path:
         if not dataset or "/" in dataset or dataset[0] in "._":

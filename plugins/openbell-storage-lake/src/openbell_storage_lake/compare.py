@@ -182,9 +182,9 @@ class Memory:
     ) -> pa.RecordBatch:
         """Read all rows of a span around [low, high], as long as memory allows, and keep them."""
         width_us = BarWidth.parse(layout.spec.bar_interval).width_s * 1_000_000
-        rows = self._recall.limit_bytes // (2 * 8 * len(layout.compared))
+        rows = self._recall.limit_bytes // (8 * len(layout.compared))
         span_us = (entry.max_ts - entry.min_ts + 1) * rows // entry.row_count
-        low_us = max(entry.min_ts, low_us - (high_us - low_us) // 4 - 64 * width_us)
+        low_us = max(entry.min_ts, low_us - 64 * width_us)
         high_us = min(entry.max_ts, max(high_us, low_us + span_us))
         groups = [
             number

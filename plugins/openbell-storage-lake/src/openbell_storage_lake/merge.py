@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -91,20 +92,20 @@ def merged(
     bounds: Bounds,
     *,
     columns: Sequence[str],
+    pool: Executor | None = None,
 ) -> pa.RecordBatch | None:
     """Return the rows inside `bounds`, the newest of each key, in key order; None for no rows.
 
-    `columns` must have the keys and `ingested_at`.
+    `columns` must have the keys and `ingested_at`. Files are read in `pool`, if there is one.
     """
-    blocks = []
-    for piece in pieces:
-        part = piece.within(bounds)
-        if part is None:
-            continue
+    parts = [part for piece in pieces if (part := piece.within(bounds)) is not None]
+
+    def load(part: Piece) -> pa.RecordBatch:
         block = scanner.read(layout, part.entry, part.groups, columns)
-        block = take(block, bounds.rows(layout, block))
-        if block.num_rows:
-            blocks.append(block)
+        return take(block, bounds.rows(layout, block))
+
+    loaded = map(load, parts) if pool is None else pool.map(load, parts)
+    blocks = [block for block in loaded if block.num_rows]
     if not blocks:
         return None
     whole = concat(blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ def read_rows(
     rows: ReadFilter,
     *,
     slice_rows: int,
+    pool: Executor,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of `entries` that `rows` asks for, a bounded number in memory at a time."""
     columns = _columns(layout, rows)
@@ -43,7 +45,7 @@ def read_rows(
         bounds = Bounds(
             low_us=low_us, high_us=high_us, first=cut.first or span.first, end=cut.end or span.end
         )
-        block = merged(layout, scanner, pieces, bounds, columns=needed)
+        block = merged(layout, scanner, pieces, bounds, columns=needed, pool=pool)
         if block is None:
             continue
         block = take(block, _mask(layout, block, rows)).select(columns)

@@ -19,7 +19,7 @@ class Window:
 
 
 class Recall:
-    """Windows by path, the least used forgotten first, at most `limit_bytes` in all."""
+    """Windows by path, the least used forgotten first: `limit_bytes` in all, or the newest one."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -44,6 +44,6 @@ class Recall:
                 self._size_bytes -= old.block.nbytes
             self._windows[path] = window
             self._size_bytes += window.block.nbytes
-            while self._size_bytes > self.limit_bytes and self._windows:
+            while self._size_bytes > self.limit_bytes and len(self._windows) > 1:
                 _, forgotten = self._windows.popitem(last=False)
                 self._size_bytes -= forgotten.block.nbytes

@@ -18,6 +18,7 @@ from openbell_storage_lake.snapshot import FileEntry
 
 _FOOTERS = 512
 _STRIDE = 16
+_THREADED_ROWS = 65_536
 
 
 class Scanner:
@@ -41,8 +42,9 @@ class Scanner:
             with self._open(layout, entry) as file:
                 there = set(file.schema_arrow.names)
                 wanted = [name for name in columns if name in there]
-                numbers = range(file.num_row_groups) if groups is None else groups
-                table = file.read_row_groups(list(numbers), columns=wanted)
+                numbers = list(range(len(entry.groups)) if groups is None else groups)
+                is_long = sum(entry.groups[n].row_count for n in numbers) > _THREADED_ROWS
+                table = file.read_row_groups(numbers, columns=wanted, use_threads=is_long)
         except (pa.ArrowInvalid, OSError) as error:
             if getattr(error, "errno", None) is not None:
                 raise
