@@ -12,6 +12,7 @@ from doubles.configurations import EXAMPLE, FILE, loaded
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from openbell.config.graph import cycle, in_order
 from openbell.config.json_reader import read_json
@@ -90,6 +91,7 @@ def test_every_leaf_of_the_upper_layer_is_in_force_and_says_so(
 
 @given(value=MAPPINGS | st.lists(VALUES, max_size=4))
 @example({"a": "http://x", "b": ["{", "a,b", "[x]"]})
+@example({"a": "?0"})
 @example({"a": ["é", "\u2028", "\x85", "\ufeff"]})
 @settings(max_examples=300)
 def test_yaml_written_by_ruamel_is_read_as_ruamel_reads_it(value: Any) -> None:
@@ -98,8 +100,13 @@ def test_yaml_written_by_ruamel_is_read_as_ruamel_reads_it(value: Any) -> None:
         yaml.default_flow_style = flow
         out = io.StringIO()
         yaml.dump(value, out)
+        try:
+            expected = yaml.load(out.getvalue())
+        except YAMLError:  # the library does not read all that it writes, such as {a: ?0}
+            with pytest.raises(SettingsError):
+                read_yaml(out.getvalue(), "f")
+            continue
         found = read_yaml(out.getvalue(), "f")
-        expected = yaml.load(out.getvalue())
         assert (found.plain() if found else found) == expected
         assert expected == value or "\x85" in out.getvalue()  # the library folds it
 
