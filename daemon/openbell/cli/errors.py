@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,23 @@ class CliError(Exception):
         if self.hint:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)
+
+
+def of_system(error: OSError) -> CliError:
+    """Return the error for what the system refused: no space, no permission, a broken disk."""
+    place = f"{error.filename}: " if error.filename else ""
+    return CliError(code_of(error), f"{place}{error.strerror or error}")
+
+
+def code_of(error: BaseException | None) -> int:
+    """Return the exit code for what stands behind an error: full disks empty, rights do not come."""
+    match getattr(error, "errno", None):
+        case errno.ENOSPC | errno.EDQUOT | errno.EMFILE | errno.ENFILE | errno.ENOMEM:
+            return TRY_LATER
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return NO_PERMISSION
+        case _:
+            return FAILED
 
 
 def of_problem(status: int, problem: Mapping[str, Any]) -> CliError:

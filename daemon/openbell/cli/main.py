@@ -18,7 +18,7 @@ from openbell.cli import (
     serving,
     waiting,
 )
-from openbell.cli.errors import CliError
+from openbell.cli.errors import CliError, of_system
 from openbell.cli.render import say, use_colour
 
 _HELP = "Keep market data complete, correct and on time."
@@ -69,9 +69,10 @@ def main() -> None:
     """Run the command and exit with its code."""
     try:
         build()()
-    except CliError as error:
-        say(_painted(error.text))
-        sys.exit(error.code)
+    except (CliError, OSError) as error:
+        told = of_system(error) if isinstance(error, OSError) else error
+        say(_painted(told.text))
+        sys.exit(told.code)
 
 
 def _painted(text: str) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from openbell.cli.errors import USAGE, CliError
@@ -64,7 +64,7 @@ class Printer:
             case Format.TABLE:
                 self._table(rows, columns)
             case Format.JSON:
-                _write(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
+                _write(json.dumps(rows, indent=2, ensure_ascii=False, default=_plain))
             case Format.JSONL:
                 for row in rows:
                     self.line(row)
@@ -81,7 +81,7 @@ class Printer:
                     value = self.cell(record.get(name))
                     _write(f"{name + ':':<{width + 2}}{value}".rstrip())
             case Format.JSON:
-                _write(json.dumps(record, indent=2, ensure_ascii=False, default=str))
+                _write(json.dumps(record, indent=2, ensure_ascii=False, default=_plain))
             case Format.JSONL:
                 self.line(record)
             case Format.YAML:
@@ -89,7 +89,7 @@ class Printer:
 
     def line(self, record: Mapping[str, Any]) -> None:
         """Write one thing on one line of JSON, at once."""
-        _write(json.dumps(record, ensure_ascii=False, default=str))
+        _write(json.dumps(record, ensure_ascii=False, default=_plain))
         sys.stdout.flush()
 
     def cell(self, value: object) -> str:
@@ -105,6 +105,8 @@ class Printer:
                 shown = self.instant(value) if _is_instant(value) else _one_line(value)
             case Mapping():
                 shown = " ".join(f"{key}={self.cell(item)}" for key, item in value.items()) or "-"
+            case datetime():
+                shown = self.instant(_plain(value))
             case Iterable():
                 shown = ",".join(self.cell(item) for item in value) or "-"
             case _:
@@ -164,7 +166,14 @@ def _yaml(value: object) -> None:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(json.loads(json.dumps(value, default=str)), sys.stdout)
+    yaml.dump(json.loads(json.dumps(value, default=_plain)), sys.stdout)
+
+
+def _plain(value: object) -> str:
+    """Return what JSON has no type for as the API writes it: an instant as RFC 3339 with Z."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def _is_nested(value: object) -> bool:

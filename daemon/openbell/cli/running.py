@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openbell.cli.configuration import bad_config, found_file, load
-from openbell.cli.errors import FAILED, INTERRUPTED, NOT_FOUND, TRY_LATER, USAGE, CliError
+from openbell.cli.errors import FAILED, INTERRUPTED, NOT_FOUND, TRY_LATER, USAGE, CliError, code_of
 from openbell.cli.options import ConfigFile, Output, Profile, Set, StateDir
 from openbell.cli.progress import Progress, progress
 from openbell.cli.render import Format, Printer, say, span
@@ -183,6 +183,7 @@ def run_here(
 
     from openbell.app.assembly import Place
     from openbell.app.foreground import run_in_foreground
+    from openbell.history.errors import HistoryBusyError
     from openbell.model.control import NotAcceptedError, UnknownPipelineError
     from openbell.plugin_host import load_plugins
     from openbell.sdk.errors import FatalError, RetryableError, SettingsError
@@ -210,10 +211,10 @@ def run_here(
         raise bad_config(error) from error
     except UnknownPipelineError as error:
         raise CliError(NOT_FOUND, str(error)) from error
-    except (NotAcceptedError, RetryableError) as error:
+    except (NotAcceptedError, RetryableError, HistoryBusyError) as error:
         raise CliError(TRY_LATER, str(error)) from error
     except FatalError as error:
-        code = TRY_LATER if holder is not None else FAILED
+        code = TRY_LATER if holder is not None else code_of(error.__cause__)
         raise CliError(code, str(error)) from error
 
 

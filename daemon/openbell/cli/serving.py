@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from openbell.cli.configuration import bad_config, found_file
-from openbell.cli.errors import FAILED, TRY_LATER, CliError
+from openbell.cli.errors import TRY_LATER, CliError, code_of
 from openbell.cli.options import ConfigFile, Profile, Set, StateDir
 
 
@@ -42,6 +42,7 @@ def run(
     from openbell.app.assembly import Place
     from openbell.app.daemon import run_daemon
     from openbell.cli.running import unwrapped
+    from openbell.history.errors import HistoryBusyError
     from openbell.history.lock import StateInUseError
     from openbell.model.places import socket_to_serve
     from openbell.model.places import state_dir as find_state_dir
@@ -60,7 +61,7 @@ def run(
             anyio.run(run_daemon, place, path, os.environ)
     except SettingsError as error:
         raise bad_config(error) from error
-    except (StateInUseError, RetryableError) as error:
+    except (StateInUseError, HistoryBusyError, RetryableError) as error:
         raise CliError(TRY_LATER, str(error)) from error
     except FatalError as error:
-        raise CliError(FAILED, str(error)) from error
+        raise CliError(code_of(error.__cause__), str(error)) from error

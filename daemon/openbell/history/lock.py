@@ -81,8 +81,12 @@ class StateLock:
             raise StateInUseError(self._state_dir, holder)
         self._fd = fd
         info = LockInfo(pid=os.getpid(), socket=socket, version=version)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(asdict(info)) + b"\n", 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, msgspec.json.encode(asdict(info)) + b"\n", 0)
+        except OSError as error:
+            self.release()
+            raise StateDirError(self._state_dir, error) from error
         return self
 
     def release(self) -> None:

@@ -25,7 +25,11 @@ def unix_listener(path: Path, *, group: str | int | None = None) -> Iterator[soc
     long, somebody listens there, or something else stands in the way.
     """
     _check_length(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the socket's folder {path.parent} cannot be made: {error.strerror}"
+        raise _refused(message, hint="name another place with --socket") from error
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from openbell.model.runs import NodeRecord, RunRecord
+from openbell.model.runs import NodeRecord, NodeState, RunRecord
 
 
 def sources(definition: Mapping[str, Any] | None) -> frozenset[str]:
@@ -64,13 +64,19 @@ def duration_s(run: RunRecord, now: datetime) -> float:
     return round(max(0.0, ((run.finished_at or now) - run.started_at).total_seconds()), 6)
 
 
+def _has_judged(node: NodeRecord) -> bool:
+    """Return False for a gate that ended before it had seen a row: it passed nothing."""
+    ended_early = {NodeState.CANCELLED, NodeState.UPSTREAM_FAILED, NodeState.SKIPPED}
+    return bool(node.totals.rows_in) or node.state not in ended_early
+
+
 def _node(node: NodeRecord) -> dict[str, Any]:
     return {
         "state": str(node.state),
         "attempts": node.attempts,
         "rows_in": node.totals.rows_in,
         "rows_out": node.totals.rows_out,
-        "verdict": node.totals.verdict,
+        "verdict": node.totals.verdict if _has_judged(node) else None,
         "op": node.op,
         "outcome": node.outcome,
         "error": node.error,

@@ -38,7 +38,7 @@ class WriteOperator:
             self._backend.ensure(self._table)
 
     def process(self, chunk: Chunk) -> Iterable[Emission]:
-        """Commit the chunk's good rows; in a dry run, stage and forget them."""
+        """Commit the chunk's good rows; in a dry run, only count them."""
         batch = chunk.batch
         if chunk.bad is not None:
             batch = batch.filter(pa.array(np.logical_not(chunk.bad)))
