@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,13 +107,15 @@ def concat(blocks: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return to_block(pa.Table.from_batches(blocks), blocks[0].schema)
 
 
-def take(block: pa.RecordBatch, order: Index | slice | None) -> pa.RecordBatch:
+def take(
+    block: pa.RecordBatch, order: Index | slice | None, *, pool: Executor | None = None
+) -> pa.RecordBatch:
     """Return the rows of `block` at `order`; columns of one repeated text are not moved."""
     if order is None:
         return block
     if isinstance(order, slice):
         return block.slice(order.start, order.stop - order.start)
-    columns = [gather(column, order) for column in block.columns]
+    columns = list((map if pool is None else pool.map)(partial(gather, order=order), block.columns))
     return pa.RecordBatch.from_arrays(columns, schema=block.schema)
 
 

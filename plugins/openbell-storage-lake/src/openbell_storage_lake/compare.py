@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from openbell_storage_lake.snapshot import FileEntry
 Flags = npt.NDArray[np.bool_]
 _WHOLE_ROWS = 65_536
 _DIRECT_ROWS = 131_072
+_SHARED_ROWS = 65_536
 _LONG_AGO = np.iinfo(np.int64).min
 
 
@@ -59,12 +61,19 @@ class _Match:
 
 
 def compare(
-    incoming: Incoming, memory: Memory, entries: Sequence[FileEntry], *, ingested_us: int
+    incoming: Incoming,
+    memory: Memory,
+    entries: Sequence[FileEntry],
+    *,
+    ingested_us: int,
+    pool: Executor,
 ) -> Comparison:
     """Compare with the rows in `entries` (oldest first); the newest row of each key counts."""
     count = len(incoming.keys)
     known, news = np.zeros(count, dtype=np.bool_), np.ones(count, dtype=np.bool_)
-    matches = [match for entry in entries for match in memory.matches(incoming, entry)]
+    spread = pool.map if count > _SHARED_ROWS else map
+    found = spread(lambda entry: list(memory.matches(incoming, entry)), entries)
+    matches = [match for several in found for match in several]
     if not matches:
         return Comparison(known, news)
     best_at = np.full(count, _LONG_AGO, dtype=np.int64)
@@ -75,26 +84,40 @@ def compare(
         wins = at >= best_at[match.mine]
         best_at[match.mine[wins]] = at[wins]
         best[match.mine[wins]] = number
-    for number, match in enumerate(matches):
+
+    def judge(number: int) -> None:
+        match = matches[number]
         counts = best[match.mine] == number
-        mine, theirs = match.mine[counts], match.theirs[counts]
+        mine, theirs = match.mine, match.theirs
+        if not counts.all():
+            mine, theirs = mine[counts], theirs[counts]
         news[mine] = ~_same(incoming, match.block, mine, theirs) & (best_at[mine] <= ingested_us)
+
+    list(spread(judge, range(len(matches))))
     return Comparison(known, news)
 
 
 def _same(incoming: Incoming, block: pa.RecordBatch, mine: Index, theirs: Index) -> Flags:
     """Return for each pair of rows whether all values are equal."""
     same: Flags = np.ones(len(mine), dtype=np.bool_)
+    ours, others = _span(mine), _span(theirs)
     for name in incoming.layout.values:
-        left = _pick(incoming.block.column(name), mine)
-        right = _pick(block.column(name), theirs)
+        left = _pick(incoming.block.column(name), ours)
+        right = _pick(block.column(name), others)
         same &= same_values(left, right)
     return same
 
 
-def _pick(column: pa.Array, order: Index) -> pa.Array:
-    if len(order) == len(column) and len(order) and order[0] == 0 and order[-1] == len(order) - 1:
-        return column
+def _span(order: Index) -> Index | slice:
+    """Return `order` as a slice where it is one."""
+    if len(order) and int(order[-1] - order[0]) + 1 == len(order) and ascending(order):
+        return slice(int(order[0]), int(order[-1]) + 1)
+    return order
+
+
+def _pick(column: pa.Array, order: Index | slice) -> pa.Array:
+    if isinstance(order, slice):
+        return column.slice(order.start, order.stop - order.start)
     return gather(column, order)
 
 
@@ -229,6 +252,9 @@ def _match(incoming: Incoming, block: pa.RecordBatch) -> _Match | None:
         theirs = theirs[order]
     if not len(theirs):
         return None
+    start = int(np.searchsorted(mine, theirs[0]))
+    if rows is None and np.array_equal(mine[start : start + len(theirs)], theirs):
+        return _Match(block, np.arange(start, start + len(theirs)), np.arange(len(theirs)))
     if len(theirs) < len(mine):
         places = np.minimum(np.searchsorted(mine, theirs), len(mine) - 1)
         hit = np.flatnonzero(mine[places] == theirs)

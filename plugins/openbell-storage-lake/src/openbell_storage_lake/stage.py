@@ -42,7 +42,9 @@ class Ticket:
     memo: pa.RecordBatch | None = None
 
 
-def sort_incoming(layout: TableLayout, block: pa.RecordBatch) -> Incoming | None:
+def sort_incoming(
+    layout: TableLayout, block: pa.RecordBatch, *, pool: Executor | None = None
+) -> Incoming | None:
     """Return the rows in key order, the last of each key; None for no rows."""
     if not block.num_rows:
         return None
@@ -50,7 +52,7 @@ def sort_incoming(layout: TableLayout, block: pa.RecordBatch) -> Incoming | None
     keys = space.numbers(block)
     order = order_last_wins(keys)
     if order is not None:
-        block, keys = take(block, order), keys[order]
+        block, keys = take(block, order, pool=pool), keys[order]
     return Incoming(layout, block, space, keys)
 
 

@@ -95,7 +95,7 @@ class LakeTable:
         """Return the rows in key order, not compared yet, with the digest of how they came."""
         if block.num_rows > _INLINE_ROWS:
             proof = self.pool.submit(digest, block)
-            incoming = sort_incoming(layout, block)
+            incoming = sort_incoming(layout, block, pool=self.pool)
             summary = proof.result()
         else:
             incoming, summary = sort_incoming(layout, block), digest(block)
@@ -110,7 +110,7 @@ class LakeTable:
             return ticket
         entries = snapshot.overlapping(*incoming.box)
         ingested_us = to_us(request.ingested_at)
-        found = compare(incoming, self._memory, entries, ingested_us=ingested_us)
+        found = compare(incoming, self._memory, entries, ingested_us=ingested_us, pool=self.pool)
         files: tuple[FileEntry, ...] = ()
         memo = None
         if found.news.any():
