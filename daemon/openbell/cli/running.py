@@ -20,6 +20,7 @@ from openbell.cli.render import Format, Printer, say, span
 from openbell.cli.waiting import resumed, seconds
 
 if TYPE_CHECKING:
+    from openbell.cli.client import Client
     from openbell.history.lock import LockInfo
     from openbell.model.control import Submission
 
@@ -138,15 +139,34 @@ def _run(where: Where, name: str, options: dict[str, Any], *, quiet: bool) -> di
     submission = Submission(pipeline=name, origin="cli", **options)
     with progress(quiet=quiet) as shown:
         if holder is not None and holder.socket:
-            return _submit(Path(holder.socket), submission, shown)
+            return _submit(Path(holder.socket), where, submission, shown)
         return run_here(where, submission, shown, holder)
 
 
-def _submit(socket: Path, submission: Submission, shown: Progress) -> dict[str, Any]:
+def _check_same(where: Where, daemon: Client) -> None:
+    """Refuse what the daemon, which has its own configuration, would leave unheard."""
+    status = daemon.get("/api/v1/status")
+    unheard = ["--set"] if where.overrides else []
+    if where.profile not in {None, status["profile"]}:
+        unheard.append(f"--profile {where.profile}")
+    if unheard:
+        raise CliError(
+            USAGE,
+            f"a daemon (pid {status['pid']}, {status['config_source']}, profile "
+            f"{status['profile']}) serves {where.state_dir}; {' and '.join(unheard)} cannot reach it",
+            hint="run beside it with another --state-dir, or change its configuration: mdp reload",
+        )
+    given = where.config and where.config.absolute()
+    if given is not None and str(given) != status["config_source"]:
+        say(f"note: the daemon works by {status['config_source']}, not by {given}")
+
+
+def _submit(socket: Path, where: Where, submission: Submission, shown: Progress) -> dict[str, Any]:
     """Submit to the daemon and follow; Ctrl-C leaves the run to the daemon."""
     from openbell.cli.client import Client, part
 
     daemon = Client(socket)
+    _check_same(where, daemon)
     body = {
         "pipeline": submission.pipeline,
         "params": dict(submission.params),
@@ -245,6 +265,8 @@ def _finish(summary: dict[str, Any], output: Format) -> None:
             hint="the same command goes on from there",
         )
     reason = summary["error"] or summary["reason"]
+    if reason == state:
+        reason = ""
     raise CliError(FAILED, f"run {run_id} {state}{': ' + reason if reason else ''}")
 
 

@@ -50,7 +50,7 @@ def run(
 
     state = find_state_dir(os.environ, state_dir)
     place = Place(
-        config=found_file(config),
+        config=found_file(config).absolute(),
         state_dir=state,
         profile=profile,
         overrides=tuple(item.partition("=")[::2] for item in overrides or ()),
