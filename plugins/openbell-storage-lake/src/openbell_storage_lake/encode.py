@@ -122,11 +122,12 @@ class ParquetFile:
                 repeated.append(name)
             elif pa.types.is_floating(column.type) and self._is_base and _full_mantissa(column):
                 split[name] = "BYTE_STREAM_SPLIT"
+        is_long = self._is_base or block.num_rows > _SAMPLE_ROWS
         return pq.ParquetWriter(
             self.path,
             block.schema,
-            compression="zstd",
-            compression_level=self._level,
+            compression="zstd" if is_long else "lz4",
+            compression_level=self._level if is_long else None,
             use_dictionary=repeated,
             column_encoding=split,
             store_schema=False,
