@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import anyio.lowlevel
 
+_TURNS = 100
+
 
 class ManualClock:
     """A `Clock` for tests: time stands still until `advance` moves it.
@@ -73,10 +75,21 @@ class ManualClock:
 
     async def advance_to(self, target: datetime) -> None:
         """Move time forward to `target`, as `advance` does."""
-        await anyio.wait_all_tasks_blocked()
+        await _settle()
         while self._sleepers and self._sleepers[0][0] <= target:
             instant, _, woken = heapq.heappop(self._sleepers)
             self._now = max(self._now, instant)
             woken.set()
-            await anyio.wait_all_tasks_blocked()
+            await _settle()
         self._now = max(self._now, target)
+
+
+async def _settle() -> None:
+    """Return once every other task waits for something.
+
+    The loop turns a few times first: looking at once would find tasks that are about to run, and
+    anyio then looks again only after a tenth of a real second.
+    """
+    for _ in range(_TURNS):
+        await anyio.lowlevel.checkpoint()
+    await anyio.wait_all_tasks_blocked()
