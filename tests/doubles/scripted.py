@@ -19,7 +19,7 @@ from openbell.execution.protocol import (
     Failed,
     NodeEnd,
 )
-from openbell.model.control import WorkerStatus
+from openbell.model.control import Submission, WorkerStatus
 from openbell.model.events import Event
 from openbell.model.ids import IdSource
 from openbell.model.pipelines import (
@@ -31,7 +31,7 @@ from openbell.model.pipelines import (
     RetryPolicy,
     StorageUse,
 )
-from openbell.model.runs import Totals
+from openbell.model.runs import RunState, Totals
 from openbell.pacing.broker import PacingBroker
 from openbell.plugin_host import Registry
 from openbell.sdk import SessionTable
@@ -47,6 +47,7 @@ from openbell.testing.clock import ManualClock
 from openbell.testing.requests import weekday_sessions
 
 FACTORY = "nowhere:Nothing"
+JOB = Submission(pipeline="job")
 Answer = Done | Failed | Exception
 Play = Callable[[ChainTask, Listener, StopSignal], Awaitable[Answer]]
 
@@ -297,3 +298,13 @@ async def world(
     )
     async with engine:
         yield World(engine, kept, pool, clock, seen, services)
+
+
+async def run_state(at: World, run_id: str) -> RunState:
+    run = await at.history.run(run_id)
+    assert run is not None
+    return run.state
+
+
+async def node_states(at: World, run_id: str) -> dict[str, str]:
+    return {n.node: str(n.state) for n in await at.history.nodes(run_id)}
