@@ -28,7 +28,7 @@ from openbell.model.runs import NodeRecord, RunRecord, RunState
 from openbell.pacing.broker import PacingBroker
 from openbell.plugin_host import Registry
 from openbell.sdk.clock import Clock, SystemClock
-from openbell.sdk.errors import Problem, SettingsError
+from openbell.sdk.errors import Problem, RetryableError, SettingsError
 from openbell.supervisor.calendars import CalendarDesk
 from openbell.supervisor.engine import LiveEngine, pool_limits
 from openbell.supervisor.journal import Journal, Observer
@@ -200,17 +200,20 @@ def tree_of(value: Any, source: str) -> Tree:  # noqa: ANN401 - any JSON value
     raise SettingsError([Problem(key=source, message=f"{json.dumps(str(value))} is no JSON value")])
 
 
-async def keep_house(running_engine: Running) -> None:
-    """Prune history by age and count once an hour, and back it up once a day, until cancelled."""
+async def keep_house(running_engine: Running, failed: Callable[[RetryableError], None]) -> None:
+    """Prune history by age and count once an hour, and back it up once a day, until cancelled.
+
+    `failed` hears why it could not be done this time; it is tried again an hour later.
+    """
     clock, history = running_engine.clock, running_engine.history
-    last_backup = clock.now()
     while True:
         options = running_engine.engine.deployment.daemon
-        await history.prune(
-            before=clock.now() - timedelta(days=options.history_keep_days),
-            keep_runs=options.history_keep_runs,
-        )
-        if clock.now() - last_backup >= timedelta(days=1):
-            await history.backup(now=clock.now())
-            last_backup = clock.now()
+        try:
+            await history.prune(
+                before=clock.now() - timedelta(days=options.history_keep_days),
+                keep_runs=options.history_keep_runs,
+            )
+            await history.backup_if_due(now=clock.now())
+        except RetryableError as error:
+            failed(error)
         await clock.sleep(3600.0)

@@ -25,7 +25,7 @@ from openbell.model.events import DaemonStarted
 from openbell.model.pipelines import DaemonOptions, Deployment
 from openbell.plugin_host import Registry, load_plugins
 from openbell.sdk.clock import Clock, SystemClock
-from openbell.sdk.errors import Problem, SettingsError
+from openbell.sdk.errors import Problem, RetryableError, SettingsError
 from openbell.service.activation import inherited_sockets
 from openbell.service.notify import Notifier
 from openbell.service.peers import UnknownGroupError, allowed, group_id, peer_of
@@ -176,7 +176,7 @@ async def _serve(
             options = engine.deployment.telemetry
             if options.metrics_enabled:
                 await tasks.start(telemetry.serve, options.metrics_host, options.metrics_port)
-            tasks.start_soon(keep_house, whole, name="keep house")
+            tasks.start_soon(keep_house, whole, partial(_not_kept, telemetry), name="keep house")
             tasks.start_soon(_tick, whole, notifier, watchdog.beat, name="tick")
             tasks.start_soon(watchdog.run, name="watchdog")
             await whole.services.journal.record(
@@ -207,6 +207,10 @@ def _unexpected(telemetry: Telemetry, error: BaseException, what: str) -> None:
         request=what,
         exception="".join(traceback.format_exception(error)),
     )
+
+
+def _not_kept(telemetry: Telemetry, error: RetryableError) -> None:
+    telemetry.logs.write(logging.ERROR, "history.upkeep_failed", error=str(error))
 
 
 def _sources(whole: Running) -> Sources:

@@ -15,6 +15,7 @@ from openbell.model.history import RunFilter
 from openbell.model.runs import RunRecord, RunState
 from openbell.model.summary import sources, summarize
 from openbell.plugin_host import Registry
+from openbell.sdk.errors import RetryableError
 from openbell.service.signals import open_signals
 from openbell.supervisor.intake import run_params
 from openbell.supervisor.journal import Observer
@@ -61,6 +62,10 @@ async def run_in_foreground(
                     elif _is_end(event, run.run_id):
                         break
         summary = await _summary(whole, run.run_id)
+        try:
+            await whole.history.backup_if_due(now=whole.clock.now())
+        except RetryableError as error:
+            say(f"note: {error}; it was not backed up")
         tasks.cancel_scope.cancel()
     return summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from openbell.history.errors import PARTIAL, HistoryDamagedError
@@ -51,6 +51,13 @@ def daily_backup(db: sqlite3.Connection, path: Path, *, now: datetime, keep: int
     for old in copies[: -max(1, keep)]:
         old.unlink(missing_ok=True)
     return target
+
+
+def is_due(path: Path, *, now: datetime) -> bool:
+    """Return whether the newest daily copy of the database at `path` is a day old, or missing."""
+    names = [copy.name for copy in path.parent.glob(f"{path.name}.backup-????????T??????Z")]
+    day_ago = (now.astimezone(UTC) - timedelta(days=1)).strftime(_STAMP)
+    return max(names, default="") <= f"{path.name}.backup-{day_ago}"
 
 
 def _sync_folder(folder: Path) -> None:

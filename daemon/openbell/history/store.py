@@ -17,7 +17,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from openbell.history.apply import record_events
-from openbell.history.backup import daily_backup
+from openbell.history.backup import daily_backup, is_due
 from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
 from openbell.history.opening import connect, is_damage, open_reader, open_writer
 from openbell.history.queries import Statements
@@ -121,6 +121,13 @@ class HistoryStore(Answers):
             return await anyio.to_thread.run_sync(copy, limiter=self._backup_limiter)
         except (sqlite3.Error, OSError) as error:
             self._raise(error)
+
+    async def backup_if_due(self, *, now: datetime) -> None:
+        """Make a copy as `backup` does, unless one of the last day is there."""
+        if await anyio.to_thread.run_sync(
+            partial(is_due, self._path, now=now), limiter=self._backup_limiter
+        ):
+            await self.backup(now=now)
 
     async def _change(self, apply: Callable[[Statements], _T]) -> _T:
         change = Change(apply=apply)
