@@ -46,7 +46,8 @@ def test_the_readmes_own_configuration_runs_with_its_commands(mdp: Mdp) -> None:
     (mdp.folder / "csv").mkdir()
     mdp.write("csv/GOOG.csv", CSV)
     commands = [
-        shlex.split(line, comments=True) for line in block("sh", "mdp validate").splitlines()
+        shlex.split(line, comments=True)
+        for line in block("sh", "mdp validate").strip().splitlines()
     ]
     before, after = commands[:3], commands[4:]
     assert commands[3][1:3] == ["daemon", "run"]
