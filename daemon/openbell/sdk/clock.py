@@ -49,7 +49,7 @@ class SystemClock:
 
     async def sleep_until(self, instant: datetime) -> None:
         """Return once the wall clock shows `instant`."""
-        while (left_s := (instant - self.now()).total_seconds()) > 0:
+        while (left_s := (instant - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - a clock
             await anyio.sleep(min(left_s, _LOOK_AGAIN_S))
         await anyio.lowlevel.checkpoint()
 
