@@ -67,7 +67,8 @@ def read(
     config: ConfigFile = None,
     profile: Profile = None,
     symbol: Annotated[
-        list[str] | None, typer.Option("--symbol", "-s", help="Only this symbol; may be repeated.")
+        list[str] | None,
+        typer.Option("--symbol", "-s", help="Only these, separated by commas; may be repeated."),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="From this day or instant on (UTC).")
@@ -91,7 +92,7 @@ def read(
     from openbell.sdk.backends import ReadFilter
 
     rows = ReadFilter(
-        symbols=tuple(symbol or ()),
+        symbols=_symbols(symbol),
         start=_instant("--from", start, is_end=False),
         end=_instant("--to", end, is_end=True),
         columns=tuple(name.strip() for name in columns.split(",")) if columns else (),
@@ -104,7 +105,13 @@ def read(
                 NO_PERMISSION,
                 "reading is switched off by `features: export_enabled` of the configuration",
             )
-        _export(backend=opened.backend, dataset=dataset, rows=rows, output=output, out=out)
+        row_count = _export(
+            backend=opened.backend, dataset=dataset, rows=rows, output=output, out=out
+        )
+        known = opened.deployment.datasets[dataset].symbols
+        strange = [name for name in rows.symbols if name not in known]
+        if not row_count and strange:
+            say(f"{dataset} has no {', '.join(strange)}; its symbols are {', '.join(known[:20])}")
 
 
 def stats(
@@ -141,15 +148,24 @@ def _stats(backend: Backend, name: str) -> dict[str, Any]:
 
 def _export(
     *, backend: Backend, dataset: str, rows: ReadFilter, output: DataFormat, out: Path | None
-) -> None:
+) -> int:
+    """Write the rows and return how many there were."""
     write = importlib.import_module(_EXPORT).write
     batches = backend.read(dataset, rows)
     with _sink(out) as sink:
-        row_count = write(batches, output.value, sink)
+        row_count: int = write(batches, output.value, sink)
     if row_count == 0:
         say("no rows match")
     elif out is not None:
-        say(f"wrote {row_count} rows to {out}")
+        say(f"wrote {row_count:,} rows to {out}")
+    return row_count
+
+
+def _symbols(given: list[str] | None) -> tuple[str, ...]:
+    parts = [name.strip() for text in given or () for name in text.split(",")]
+    if not all(parts):
+        raise CliError(USAGE, "--symbol names an empty symbol", hint="write --symbol AAPL,MSFT")
+    return tuple(parts)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import typer
 
 from openbell.cli.errors import FAILED, USAGE, CliError
 from openbell.cli.progress import progress
-from openbell.cli.render import Format, Printer, say, span
+from openbell.cli.render import Format, Printer, counted, say, span
 
 _MARK = ".openbell-demo"
 
@@ -97,7 +97,7 @@ def _numbers(summary: dict[str, Any]) -> None:
     say(
         f"   {summary['rows_in']:,} rows in, {summary['rows_written']:,} written, "
         f"{summary['rows_unchanged']:,} unchanged, {summary['rows_quarantined']:,} quarantined, "
-        f"{summary['batches']:,} batches, {span(summary['duration_s'])}"
+        f"{counted(summary['batches'], 'batch')}, {span(summary['duration_s'])}"
     )
 
 

@@ -138,6 +138,11 @@ def use_colour(stream: Any) -> bool:  # noqa: ANN401 - any text stream
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is one; `batch` is the odd one."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('ch') else 's'}"
+
+
 def span(duration_s: float) -> str:
     """Return a duration as people write it."""
     if duration_s < 60:

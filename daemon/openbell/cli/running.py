@@ -16,7 +16,7 @@ from openbell.cli.configuration import bad_config, found_file, load
 from openbell.cli.errors import FAILED, INTERRUPTED, NOT_FOUND, TRY_LATER, USAGE, CliError, code_of
 from openbell.cli.options import ConfigFile, Output, Profile, Set, StateDir
 from openbell.cli.progress import Progress, progress
-from openbell.cli.render import Format, Printer, say, span
+from openbell.cli.render import Format, Printer, counted, say, span
 from openbell.cli.waiting import resumed, seconds
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def _table(summary: dict[str, Any], printer: Printer) -> None:
     say(
         f"{summary['job']}: {summary['state']}. {summary['rows_in']:,} rows in, "
         f"{_written(summary):,} {dry}, {summary['rows_unchanged']:,} unchanged, "
-        f"{summary['rows_quarantined']:,} quarantined, {summary['batches']:,} batches, "
+        f"{summary['rows_quarantined']:,} quarantined, {counted(summary['batches'], 'batch')}, "
         f"{span(summary['duration_s'])}, {rate:,.0f} rows/s"
     )
 

@@ -91,6 +91,13 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def _is_full(place: Path) -> bool:
+    """Return whether the disk that holds `place` has no room for the memory of one connection."""
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    room = os.statvfs(there)
+    return room.f_bavail * room.f_frsize < 65_536
+
+
 @contextlib.contextmanager
 def translated(place: Path) -> Iterator[None]:
     """Turn the disk's errors into openbell's: full or busy may pass, refused and broken do not."""
@@ -99,7 +106,9 @@ def translated(place: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "readonly" in str(error) or "unable to open" in str(error):
             raise FatalError(f"the lake at {place} cannot be written: {error}") from error
-        raise RetryableError(f"the lake at {place} is busy or full: {error}") from error
+        if _is_full(place):  # SQLite then calls it an I/O error, or a lock it cannot make
+            raise RetryableError(f"the disk of the lake at {place} is full: {error}") from error
+        raise RetryableError(f"the lake at {place} is busy: {error}") from error
     except sqlite3.DatabaseError as error:
         raise FatalError(
             f"the manifest of the lake at {place} is damaged: {error}; "
