@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openbell.cli.configuration import bad_config, found_file, load
-from openbell.cli.errors import FAILED, INTERRUPTED, NOT_FOUND, TRY_LATER, USAGE, CliError, code_of
+from openbell.cli.errors import (
+    FAILED,
+    INTERRUPTED,
+    NOT_FOUND,
+    TRY_LATER,
+    UNREACHABLE,
+    USAGE,
+    CliError,
+    code_of,
+)
 from openbell.cli.options import ConfigFile, Output, Profile, Set, StateDir
 from openbell.cli.progress import Progress, progress
 from openbell.cli.render import Format, Printer, counted, say, span
@@ -192,6 +201,14 @@ def _submit(socket: Path, where: Where, submission: Submission, shown: Progress)
             f"no longer following {run_id}, which goes on in the daemon",
             hint=f"mdp wait {run_id}, or mdp cancel {run_id}",
         ) from None
+    except CliError as error:
+        if error.code != UNREACHABLE:
+            raise
+        raise CliError(
+            UNREACHABLE,
+            f"the daemon ended before {run_id} did; the run is kept and goes on when it is back",
+            hint=f"mdp wait {run_id}, once it is",
+        ) from error
     return dict(daemon.get(f"/api/v1/runs/{part(run_id)}"))
 
 
@@ -244,7 +261,7 @@ def unwrapped() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        from openbell.supervisor.crashes import innermost
+        from openbell.supervisor.innermost import innermost
 
         raise innermost(group) from None
 

@@ -64,7 +64,10 @@ class DatasetTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChainTask(msgspec.Struct, frozen=True, kw_only=True, tag="chain"):
-    """One attempt of a chain: the source first, every node after the nodes it needs."""
+    """One attempt of a chain: the source first, every node after the nodes it needs.
+
+    `secrets` are what the worker leaves out of what it keeps on disk beside the market data.
+    """
 
     attempt_id: str
     run_id: str
@@ -82,6 +85,7 @@ class ChainTask(msgspec.Struct, frozen=True, kw_only=True, tag="chain"):
     quarantine_dir: str
     spool_dir: str
     traceparent: str = ""
+    secrets: tuple[str, ...] = ()
 
 
 class CallTask(msgspec.Struct, frozen=True, kw_only=True, tag="call"):

@@ -230,7 +230,7 @@ class WorkerContext:
             return sum(1 for _ in rows)
         task = self._resources.task
         folder = Path(task.quarantine_dir) / task.dataset.dataset / task.run_id
-        return hold(folder, f"{self.node}-{chunk:08d}", rows)
+        return hold(folder, f"{self.node}-{chunk:08d}", rows, secrets=task.secrets)
 
     def report(self, chunk: int, verdict: str, findings: Sequence[Finding]) -> None:
         """Put findings on record."""
