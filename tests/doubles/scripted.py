@@ -39,7 +39,7 @@ from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
 from openbell.sdk.rules import RuleScope
 from openbell.sdk.settings import NoSettings
 from openbell.supervisor.engine import LiveEngine
-from openbell.supervisor.journal import Journal
+from openbell.supervisor.journal import Journal, Observer
 from openbell.supervisor.restart import RestartPolicy
 from openbell.supervisor.services import Services
 from openbell.testing import MemoryHistory
@@ -263,6 +263,8 @@ async def world(
     reloaded: Callable[[], Deployment] | None = None,
     policy: RestartPolicy | None = None,
     parse: Callable[[Mapping[str, Any]], Pipeline] | None = None,
+    observers: Sequence[Observer] = (),
+    registry: Registry = REGISTRY,
 ) -> AsyncIterator[World]:
     """Yield an engine at work."""
     clock = ManualClock()
@@ -274,11 +276,11 @@ async def world(
     services = Services(
         clock=clock,
         history=kept,
-        journal=Journal(kept, [seen]),
+        journal=Journal(kept, [*observers, seen], clock=clock),
         executor=pool,
         broker=PacingBroker(clock),
         sessions=Weekdays(),
-        specs=REGISTRY,
+        specs=registry,
         ids=IdSource(lambda _: next(bits)),
         state_dir=Path("/nowhere"),
         deployment=found,

@@ -99,7 +99,7 @@ async def running(
         async with HistoryStore(place.state_dir / "history.sqlite") as history:
             if adopt is not None:
                 await _tell_open_runs(history, adopt)
-            journal = Journal(history, observers)
+            journal = Journal(history, observers, clock=clock)
             pool = WorkerPool(
                 limits=pool_limits(deployment),
                 clock=clock,

@@ -84,13 +84,15 @@ def complete(pipeline: Pipeline) -> Pipeline:
 def chains(pipeline: Pipeline, roles: Mapping[str, str]) -> tuple[Chain, ...]:
     """Return the chains of `pipeline`; `roles` maps operators to source, transform or sink.
 
-    Raises GraphError for nodes that no single source reaches, and for a sink that others need
+    Raises GraphError for operators that are not there, for nodes that no single source reaches, and for a sink that others need
     inside a chain.
     """
     home: dict[str, str] = {}
     members: dict[str, list[Node]] = {}
     after: dict[str, Mapping[str, tuple[str, ...]]] = {}
     for node in ordered(pipeline.nodes):
+        if node.op not in roles:
+            raise GraphError(f"node {node.name!r} uses op {node.op!r}, which is not installed")
         if roles[node.op] == "source":
             home[node.name] = node.name
             members[node.name] = [node]

@@ -125,9 +125,9 @@ SELECT n.state, r.state FROM pipeline_nodes AS n JOIN pipeline_runs AS r ON r.ru
 WHERE n.run_id = :run_id AND n.node = :node;
 
 -- name: change_node
--- A node went to another state.
+-- A node went to another state; a skipped one was never tried.
 UPDATE pipeline_nodes
-SET state = :state, attempts = max(attempts, :attempt), outcome = :outcome, error = :error,
+SET state = :state, attempts = CASE WHEN :state = 'skipped' THEN 0 ELSE max(attempts, :attempt) END, outcome = :outcome, error = :error,
     error_kind = :error_kind, retry_at_us = :retry_at_us,
     started_at_us = CASE WHEN :is_running THEN coalesce(started_at_us, :at_us) ELSE started_at_us END,
     finished_at_us = CASE WHEN :is_final THEN :at_us END

@@ -22,10 +22,14 @@ class _Account:
     waiting: int = 0
     request_count: int = 0
     violation_count: int = 0
+    is_configured: bool = True
 
 
 class PacingBroker:
-    """One account for each provider. Budgets survive a reload when their pacing is the same."""
+    """One account for each provider. Budgets survive a reload when their pacing is the same.
+
+    The account of a provider that left the configuration stays: runs in hand go on by its numbers.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,9 +45,8 @@ class PacingBroker:
             elif account.pacing != pacing:
                 fresh = _fresh(pacing, now_s)
                 account.pacing, account.bucket = pacing, fresh
-        for name in set(self._accounts) - set(budgets):
-            if not self._accounts[name].waiting:
-                del self._accounts[name]
+        for name, account in self._accounts.items():
+            account.is_configured = name in budgets
 
     async def acquire(self, provider: str, request_count: int = 1) -> float:
         """Return once the provider's budget allows `request_count` requests: seconds waited.
@@ -76,10 +79,12 @@ class PacingBroker:
         return cooldown_s
 
     def status(self) -> list[BudgetStatus]:
-        """Return every budget, by name."""
+        """Return every configured budget, by name, and those that somebody still waits for."""
         now_s = self._clock.monotonic()
         found = []
         for name, account in sorted(self._accounts.items()):
+            if not (account.is_configured or account.waiting):
+                continue
             rest_s = account.bucket.rest_until_s - now_s
             found.append(
                 BudgetStatus(

@@ -18,6 +18,7 @@ from openbell.execution.protocol import (
     Done,
     Failed,
     Found,
+    FrameError,
     FromWorker,
     Logged,
     Progressed,
@@ -32,14 +33,17 @@ from openbell.model.events import (
     ProviderRequested,
     QualityChecked,
 )
-from openbell.model.pipelines import RetryPolicy, retry_delay_s
-from openbell.model.runs import Checkpoint, Totals
+from openbell.model.history import RecordRefusedError
+from openbell.model.pipelines import Node, RetryPolicy, retry_delay_s
+from openbell.model.runs import Checkpoint, IllegalStepError, Totals
+from openbell.sdk.errors import PluginError
 from openbell.sdk.values import from_us, to_us
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.services import Services
 
 _REFUSALS = frozenset({"rate_limited", "quota_exhausted"})
 _MAX_REFUSALS = 20
+_CLEANUP_S = 10.0
 
 
 def added(before: Totals | None, now: Totals) -> Totals:
@@ -64,12 +68,13 @@ def _worse(one: str | None, other: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """How an attempt ended. `failed` is None for success; `totals` are over all attempts."""
+    """How attempt `number` ended. `failed` is None for success; `totals` are over all attempts."""
 
     done: Done | None
     failed: Failed | None
     totals: Mapping[str, Totals]
     made_progress: bool
+    number: int
 
 
 class Attempt:
@@ -92,10 +97,11 @@ class Attempt:
         self._source = task.nodes[0].name
         self._made_progress = False
 
-    async def run(self, stop: StopSignal, timeout_s: float | None) -> AttemptResult:
-        """Run the attempt to its end; it is on record when this returns.
+    async def run(self, stop: StopSignal, limit: Node | None = None) -> AttemptResult:
+        """Run the attempt to its end; it is on record when this returns. `limit` has its timeout.
 
-        Cancelled: the worker is ended, and the attempt is recorded as interrupted.
+        Cancelled: the worker is ended, and the attempt is recorded as interrupted; if the disk
+        takes nothing then, whoever takes up the run does so.
         """
         clock = self._services.clock
         began_s = clock.monotonic()
@@ -110,10 +116,10 @@ class Attempt:
             )
         )
         try:
-            answer, pid = await self._submit(stop, timeout_s)
+            answer, pid = await self._submit(stop, limit)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._record(self._finished("interrupted", began_s))
+            with anyio.move_on_after(_CLEANUP_S, shield=True):
+                await self._services.journal.attempt(self._finished("interrupted", began_s))
             raise
         if isinstance(answer, Failed):
             answer = self._redacted(answer)
@@ -126,20 +132,24 @@ class Attempt:
         return self._result(answer, None)
 
     async def _submit(
-        self, stop: StopSignal, timeout_s: float | None
+        self, stop: StopSignal, limit: Node | None
     ) -> tuple[Done | Failed, int | None]:
         answers: list[tuple[Done | Failed, int | None]] = []
+        timeout_s = limit.timeout_s if limit else None
         async with deadline(self._services.clock, timeout_s):
             try:
                 answers.append(await self._services.executor.submit(self._task, self, stop))
             except WorkerLostError as lost:
-                answers.append((self._lost(lost), lost.pid))
+                failed = self._failure("worker_lost", str(lost), traceback=lost.tail)
+                answers.append((failed, lost.pid))
+            except (RecordRefusedError, IllegalStepError, FrameError) as refused:
+                failed = self._failure(PluginError.kind, str(refused))
+                answers.append((msgspec.structs.replace(failed, is_retryable=False), None))
         if answers:
             return answers[0]
-        return self._failure("timeout", f"took longer than {timeout_s:g} s"), None
-
-    def _lost(self, lost: WorkerLostError) -> Failed:
-        return self._failure("worker_lost", str(lost), traceback=lost.tail)
+        assert limit is not None
+        failed = self._failure("timeout", f"took longer than {timeout_s:g} s")
+        return msgspec.structs.replace(failed, node=limit.name), None
 
     def _redacted(self, failed: Failed) -> Failed:
         """Return a failure without secrets: a vendor's error may quote the request it got."""
@@ -160,7 +170,11 @@ class Attempt:
             name: added(self._before.get(name), end.totals) for name, end in ended.ends.items()
         }
         return AttemptResult(
-            done=done, failed=failed, totals=totals, made_progress=self._made_progress
+            done=done,
+            failed=failed,
+            totals=totals,
+            made_progress=self._made_progress,
+            number=self._task.attempt,
         )
 
     def _finished(
@@ -198,7 +212,7 @@ class Attempt:
         return event
 
     async def _record(self, *events: Event) -> None:
-        await self._services.journal.record(*events)
+        await self._services.journal.insist(*events)
 
     async def hear(self, message: FromWorker) -> None:
         """Put what the worker reports on record."""

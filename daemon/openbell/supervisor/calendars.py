@@ -18,7 +18,7 @@ from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import Ask, CallTask, Failed, FromWorker
 from openbell.model.pipelines import Overlay
 from openbell.sdk.clock import Clock
-from openbell.sdk.errors import FatalError
+from openbell.sdk.errors import FatalError, TransientError
 from openbell.sdk.values import SessionTable
 
 
@@ -53,7 +53,10 @@ class CalendarDesk:
         return table.between(first, last)
 
     async def table(self, calendar: str) -> CalendarTable:
-        """Return a calendar's whole table; raises FatalError when it cannot be built."""
+        """Return a calendar's whole table; raises FatalError when it cannot be built.
+
+        A worker that is lost over it raises TransientError: it may be built later.
+        """
         today = self._clock.now().date()
         try:
             name = canonical(calendar)
@@ -75,7 +78,7 @@ class CalendarDesk:
         try:
             answer, _ = await self._executor.submit(task, _Silent(), StopSignal())
         except WorkerLostError as error:
-            raise FatalError(f"calendar {name!r} cannot be built: {error}") from error
+            raise TransientError(f"calendar {name!r} cannot be built for now: {error}") from error
         if isinstance(answer, Failed):
             raise FatalError(f"calendar {name!r} cannot be built: {answer.message}")
         return self._store.save(cast("bytes", answer.result))

@@ -4,45 +4,53 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 
 from openbell.model.control import PipelineStatus
 from openbell.model.events import ActorCrashed, PipelineParked
+from openbell.model.pipelines import Pipeline
+from openbell.sdk.errors import RetryableError
+from openbell.supervisor.innermost import innermost, leaves
 from openbell.supervisor.mailbox import ActorStoppedError
-from openbell.supervisor.messages import Drain
+from openbell.supervisor.messages import Drain, Pause, Redefine, Resume, Retire
 from openbell.supervisor.pipeline_actor import PipelineActor
 from openbell.supervisor.restart import RestartPolicy, next_delay_s
 from openbell.supervisor.services import Services
 
-MakeActor = Callable[[], PipelineActor]
-
-
-def innermost(error: BaseException) -> BaseException:
-    """Return the one error inside groups of one; a group of several stays a group."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
 
 class Supervised:
-    """One pipeline's actor for as long as the pipeline is configured, over all its crashes."""
+    """One pipeline's actor for as long as the pipeline is configured, over all its crashes.
+
+    It keeps what was asked of the pipeline, so that an actor that starts again knows it.
+    """
 
     def __init__(
-        self, services: Services, name: str, make: MakeActor, policy: RestartPolicy
+        self, services: Services, pipeline: Pipeline, version: int, policy: RestartPolicy
     ) -> None:
         self._services = services
-        self._name = name
-        self._make = make
+        self._pipeline = pipeline
+        self._version = version
         self._policy = policy
-        self._crashes: deque[float] = deque(maxlen=100)
-        self._actor = make()
-        self._unpark = anyio.Event()
+        self._is_paused = False
+        self._is_retired = False
         self._is_draining = False
+        self._crashes: deque[float] = deque(maxlen=100)
+        self._actor = self._make()
+        self._wake = anyio.Event()
         self._ended = anyio.Event()
         self.restarts = 0
         self.parked_reason = ""
+
+    def _make(self) -> PipelineActor:
+        return PipelineActor(
+            self._services,
+            self._pipeline,
+            self._version,
+            is_paused=self._is_paused,
+            is_retired=self._is_retired,
+        )
 
     @property
     def actor(self) -> PipelineActor:
@@ -52,16 +60,11 @@ class Supervised:
     def status(self) -> PipelineStatus:
         """Return the pipeline as it stands, with its crashes."""
         status = self._actor.status()
-        return PipelineStatus(
-            name=status.name,
-            state="parked" if self.parked_reason else status.state,
-            mode=status.mode,
-            job=status.job,
-            version=status.version,
-            node_count=status.node_count,
+        state = "retired" if self._is_retired else "paused" if self._is_paused else "active"
+        return replace(
+            status,
+            state="parked" if self.parked_reason else state,
             active_runs=0 if self.parked_reason else status.active_runs,
-            queued_runs=status.queued_runs,
-            schedule=status.schedule,
             restarts=self.restarts,
             reason=self.parked_reason,
         )
@@ -73,55 +76,105 @@ class Supervised:
         except ActorStoppedError:
             return
 
+    async def pause(self) -> None:
+        """Start no more runs."""
+        self._is_paused = True
+        await self.tell(Pause())
+
+    async def resume(self) -> None:
+        """Start runs again, also of a parked pipeline."""
+        self._is_paused = False
+        self.unpark()
+        await self.tell(Resume())
+
+    async def redefine(self, pipeline: Pipeline, version: int) -> None:
+        """Use another definition for the runs to come."""
+        self._pipeline, self._version, self._is_retired = pipeline, version, False
+        await self.tell(Redefine(pipeline, version))
+
+    async def retire(self) -> None:
+        """End when nothing is left to run; a parked pipeline ends at once."""
+        self._is_retired = True
+        if self.parked_reason:
+            self._wake.set()
+        await self.tell(Retire())
+
     async def drain(self) -> None:
         """Return once nothing of this pipeline runs any more; what was running goes on later."""
         self._is_draining = True
-        self.unpark()
+        self._wake.set()
         await self.tell(Drain())
         await self._ended.wait()
 
     def unpark(self) -> None:
         """Let a parked actor start again, its crashes forgotten."""
-        self._crashes.clear()
-        self._unpark.set()
+        if self.parked_reason:
+            self._crashes.clear()
+            self._wake.set()
 
     async def run(self) -> None:
         """Run the actor until its mailbox is closed; start it again after crashes."""
-        while True:
-            try:
-                await self._actor.run()
-            except Exception as error:  # noqa: BLE001 - the supervisor is where crashes are decided
-                if not self._is_draining:
-                    await self._crashed(error)
-                if self._is_draining:
-                    break
+        try:
+            while await self._crashes_again():
                 self._actor = self._make()
-            else:
-                break
-        self._ended.set()
+        finally:
+            self._ended.set()
+
+    async def _crashes_again(self) -> bool:
+        """Run the actor; return whether it crashed and is to start again."""
+        try:
+            await self._actor.run()
+        except Exception as error:  # noqa: BLE001 - the supervisor is where crashes are decided
+            if not self._is_draining:
+                await self._crashed(error)
+            was_parked, self.parked_reason = bool(self.parked_reason), ""
+            return not self._is_draining and not (was_parked and self._is_retired)
+        return False
 
     async def _crashed(self, error: Exception) -> None:
-        clock = self._services.clock
+        """Put the crash on record and wait for the restart, or for whoever unparks the pipeline."""
+        clock, journal = self._services.clock, self._services.journal
         self.restarts += 1
-        now_s = clock.monotonic()
-        self._crashes.append(now_s)
-        text = "".join(traceback.format_exception(error))[-4000:]
-        delay_s = next_delay_s(self._policy, tuple(self._crashes), now_s)
-        await self._services.journal.record(
+        delay_s = self._delay_s(error)
+        await journal.insist(
             ActorCrashed(
                 at=clock.now(),
-                pipeline=self._name,
-                error=text,
+                pipeline=self._pipeline.name,
+                error="".join(traceback.format_exception(error))[-4000:],
                 restart_in_s=-1.0 if delay_s is None else delay_s,
             )
         )
-        if delay_s is not None:
-            await clock.sleep(delay_s)
-            return
-        self.parked_reason = f"crashed {len(self._crashes)} times: {innermost(error)!r}"
-        self._unpark = anyio.Event()
-        await self._services.journal.record(
-            PipelineParked(at=clock.now(), pipeline=self._name, reason=self.parked_reason)
-        )
-        await self._unpark.wait()
-        self.parked_reason = ""
+        self._wake = anyio.Event()
+        if delay_s is None:
+            self.parked_reason = f"crashed {len(self._crashes)} times: {innermost(error)!r}"
+            await journal.insist(
+                PipelineParked(
+                    at=clock.now(), pipeline=self._pipeline.name, reason=self.parked_reason
+                )
+            )
+        if not self._is_draining:
+            await self._sleep_or_wake(delay_s)
+
+    def _delay_s(self, error: Exception) -> float | None:
+        """Return seconds until the restart, None to park.
+
+        Trouble that passes, such as a disk that does not answer, is waited for as long as it lasts.
+        """
+        now_s = self._services.clock.monotonic()
+        passing = [leaf for leaf in leaves(error) if isinstance(leaf, RetryableError)]
+        if len(passing) == sum(1 for _ in leaves(error)):
+            return max(leaf.retry_after_s or self._policy.base_s for leaf in passing)
+        self._crashes.append(now_s)
+        return next_delay_s(self._policy, tuple(self._crashes), now_s)
+
+    async def _sleep_or_wake(self, delay_s: float | None) -> None:
+        async with anyio.create_task_group() as group:
+
+            async def sleep(seconds: float) -> None:
+                await self._services.clock.sleep(seconds)
+                group.cancel_scope.cancel()
+
+            if delay_s is not None:
+                group.start_soon(sleep, delay_s)
+            await self._wake.wait()
+            group.cancel_scope.cancel()

@@ -25,6 +25,25 @@ class Definitions:
     events: Sequence[WorkflowDefined | WorkflowRetired]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Names of pipelines by what became of them, each in order."""
+
+    added: Sequence[str]
+    changed: Sequence[str]
+    removed: Sequence[str]
+
+
+def difference(before: Definitions, after: Definitions) -> Difference:
+    """Return what changes when `after` replaces `before`."""
+    both = set(after.pipelines) & set(before.pipelines)
+    return Difference(
+        added=sorted(set(after.pipelines) - set(before.pipelines)),
+        changed=sorted(name for name in both if after.versions[name] != before.versions[name]),
+        removed=sorted(set(before.pipelines) - set(after.pipelines)),
+    )
+
+
 def settle(
     configured: Mapping[str, Pipeline],
     refused: Mapping[str, str],
@@ -46,7 +65,7 @@ def settle(
         try:
             whole = complete(pipeline)
             chains(whole, roles)
-        except (GraphError, KeyError) as error:
+        except GraphError as error:
             refusals[name] = f"the graph cannot run: {error}"
             continue
         pipelines[name] = whole

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from openbell.config.substitution import fill_params
 from openbell.execution.chains import Chain
 from openbell.execution.protocol import ChainTask, DatasetTask, Factory, NodeTask, RuleTask
-from openbell.model.pipelines import Dataset, Node
+from openbell.model.pipelines import Dataset, Deployment, Node
 from openbell.model.runs import Checkpoint, RunRecord
 from openbell.sdk.errors import FatalError
 from openbell.sdk.schemas import SCHEMAS
@@ -20,7 +20,7 @@ from openbell.sdk.values import BarWidth, SessionTable, to_us
 from openbell.supervisor.services import Services
 from openbell.supervisor.span import FIRST_LABEL, MARGIN, Coverage, cover, newest_closed
 
-_LIVE_BACK = MARGIN
+_T = TypeVar("_T")
 _LIVE_AHEAD_DAYS = 366
 
 
@@ -32,22 +32,38 @@ def _date(value: Any) -> date | None:  # noqa: ANN401 - a parameter from JSON
     return date.fromisoformat(value) if value else None
 
 
+def _known(things: Mapping[str, _T], name: str, what: str) -> _T:
+    found = things.get(name)
+    if found is None:
+        raise FatalError(f"{what} {name!r} is no longer there; configure it again, then retry")
+    return found
+
+
 def _filled(chain: Chain, params: Mapping[str, Any]) -> Chain:
     """Return `chain` with every `${param}` of its nodes' settings filled in."""
-    nodes = (replace(node, settings=fill_params(node.settings, params)) for node in chain.nodes)
+    try:
+        nodes = [replace(node, settings=fill_params(node.settings, params)) for node in chain.nodes]
+    except KeyError as error:
+        raise FatalError(
+            f"parameter {error} is used and has no value; give it with the run"
+        ) from error
     return replace(chain, nodes=tuple(nodes))
 
 
 class Dispatcher:
-    """Builds tasks from definitions, the deployment in force and the registered plugins."""
+    """Builds tasks from definitions, one deployment and the registered plugins.
 
-    def __init__(self, services: Services) -> None:
+    What is missing there raises FatalError.
+    """
+
+    def __init__(self, services: Services, deployment: Deployment) -> None:
         self._services = services
+        self._deployment = deployment
 
     def dataset(self, chain: Chain) -> Dataset:
         """Return the dataset that a chain's source fetches; raises FatalError."""
         name = chain.source.settings.get("dataset")
-        found = self._services.deployment.datasets.get(str(name))
+        found = self._deployment.datasets.get(str(name))
         if found is None:
             raise FatalError(
                 f"node {chain.source.name!r} fetches dataset {name!r}, "
@@ -62,8 +78,8 @@ class Dispatcher:
         today = self._services.clock.now().date()
         if run.mode == "live":
             ahead = date.fromordinal(today.toordinal() + _LIVE_AHEAD_DAYS)
-            table = await sessions.between(dataset.calendar, today - _LIVE_BACK, ahead)
-            found = cover(table, bar, today - _LIVE_BACK, ahead)
+            began = min(today, run.submitted_at.date()) - MARGIN
+            found = cover(await sessions.between(dataset.calendar, began, ahead), bar, began, ahead)
             if found is None:
                 raise FatalError(f"calendar {dataset.calendar!r} has no session near {today}")
             return found
@@ -126,17 +142,18 @@ class Dispatcher:
             cursor=checkpoint.cursor if checkpoint else None,
             first_chunk=checkpoint.next_chunk if checkpoint else 0,
             live=run.mode == "live",
-            dry_run=run.dry_run or not services.deployment.features.write_enabled,
+            dry_run=run.dry_run or not self._deployment.features.write_enabled,
             now_us=to_us(services.clock.now()),
             quarantine_dir=str(state_dir / "quarantine"),
             spool_dir=str(state_dir / "spool" / attempt_id),
             traceparent=traceparent,
+            secrets=self._deployment.secrets,
         )
 
     def _dataset(
         self, dataset: Dataset, sessions: SessionTable, covered: Coverage, storage: list[str]
     ) -> DatasetTask:
-        uses = [self._services.deployment.storage[name] for name in storage]
+        uses = [_known(self._deployment.storage, name, "storage") for name in storage]
         keys = next((use.upsert_keys for use in uses if use.upsert_keys), ())
         return DatasetTask(
             dataset=dataset.name,
@@ -152,7 +169,7 @@ class Dispatcher:
         )
 
     def _node(self, node: Node, inside: set[str]) -> NodeTask:
-        spec = self._services.specs.operators[node.op]
+        spec = _known(self._services.specs.operators, node.op, "operator")
         rules: tuple[RuleTask, ...] = ()
         if node.op == "gate":
             rules = tuple(
@@ -173,7 +190,7 @@ class Dispatcher:
         )
 
     def _rule(self, rule: Mapping[str, Any], severity: str) -> RuleTask:
-        spec = self._services.specs.rules[rule["name"]]
+        spec = _known(self._services.specs.rules, rule["name"], "rule")
         return RuleTask(
             name=rule["name"],
             maker=Factory(
@@ -187,8 +204,8 @@ class Dispatcher:
         )
 
     def _provider(self, name: str) -> Factory:
-        use = self._services.deployment.providers[name]
-        spec = self._services.specs.providers[use.type]
+        use = _known(self._deployment.providers, name, "provider")
+        spec = _known(self._services.specs.providers, use.type, "provider type")
         return Factory(
             name=name,
             factory=spec.factory,
@@ -197,8 +214,8 @@ class Dispatcher:
         )
 
     def _backend(self, name: str) -> Factory:
-        use = self._services.deployment.storage[name]
-        spec = self._services.specs.backends[use.type]
+        use = _known(self._deployment.storage, name, "storage")
+        spec = _known(self._services.specs.backends, use.type, "storage type")
         return Factory(
             name=name,
             factory=spec.factory,

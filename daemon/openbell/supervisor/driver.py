@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 
 import anyio
+from msgspec import structs
 
 from openbell.execution.chains import Chain, chains, is_open
 from openbell.execution.pool import StopSignal
 from openbell.execution.protocol import Done, Failed, NodeEnd
-from openbell.model.events import (
-    AttemptFinished,
-    Event,
-    NodeChanged,
-    RunFinished,
-    RunStarted,
-)
-from openbell.model.pipelines import Pipeline, retry_delay_s
+from openbell.model.events import Event, NodeChanged
+from openbell.model.pipelines import Node, Pipeline, retry_delay_s
 from openbell.model.runs import NodeRecord, NodeState, RunRecord, RunState, Totals
 from openbell.model.traces import node_traceparent
-from openbell.sdk.errors import FatalError
+from openbell.sdk.errors import FatalError, TransientError
 from openbell.sdk.values import to_us
 from openbell.supervisor.attempts import Attempt, AttemptResult
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.dispatch import Dispatcher
+from openbell.supervisor.ledger import RunLedger
 from openbell.supervisor.services import Services
 
 
@@ -40,7 +38,10 @@ class _ChainFailedError(Exception):
 
 
 class RunDriver:
-    """One run under way. `stop` asks it to end early; cancelling it stops at once."""
+    """One run under way. `stop` asks it to end early; cancelling it stops at once.
+
+    It works by the deployment that was in force when it began: a reload does not touch it.
+    """
 
     def __init__(
         self, services: Services, pipeline: Pipeline, run: RunRecord, stop: StopSignal
@@ -49,70 +50,29 @@ class RunDriver:
         self._pipeline = pipeline
         self._run = run
         self._stop = stop
-        self._dispatch = Dispatcher(services)
-        self._provider = ""
+        self._dispatch = Dispatcher(services, services.deployment)
+        self._ledger = RunLedger(services, run, job=pipeline.job or pipeline.name)
 
     async def drive(self) -> RunState:
         """Return how the run ended; everything is in history then. Raises Interrupted."""
-        clock = self._services.clock
-        if self._run.state is RunState.QUEUED:
-            await self._record(
-                RunStarted(at=clock.now(), run_id=self._run.run_id, pipeline=self._run.pipeline)
-            )
-        await self._close_lost_attempts()
+        await self._ledger.begin()
         errors: list[str] = []
-        async with deadline(clock, self._pipeline.timeout_s) as limit:
+        async with deadline(self._services.clock, self._pipeline.timeout_s) as limit:
             errors = await self._chains()
         if limit.has_passed:
-            seconds = self._pipeline.timeout_s or 0.0
-            errors = [f"the run took longer than {seconds:g} s"]
-            await self._cancel_open_nodes("timeout")
+            errors = [f"the run took longer than {self._pipeline.timeout_s or 0.0:g} s"]
         state = RunState.FAILED if errors else RunState.SUCCESS
-        await self.finish(state, error="; ".join(errors), reason="timeout" * limit.has_passed)
+        reason = "timeout" if limit.has_passed else ""
+        await self._ledger.end(state, error="; ".join(errors), reason=reason)
         return state
 
     async def cancelled(self) -> None:
         """Put on record that somebody cancelled the run."""
-        await self._cancel_open_nodes("cancelled")
-        await self.finish(RunState.CANCELLED, reason="cancelled")
+        await self._ledger.end(RunState.CANCELLED, reason="cancelled")
 
-    async def finish(self, state: RunState, *, error: str = "", reason: str = "") -> None:
-        """Put the run's end on record."""
-        now = self._services.clock.now()
-        history = await self._services.history.run(self._run.run_id)
-        started = history.started_at if history and history.started_at else now
-        await self._record(
-            RunFinished(
-                at=now,
-                run_id=self._run.run_id,
-                pipeline=self._run.pipeline,
-                job=self._pipeline.job or self._pipeline.name,
-                state=state,
-                duration_s=(now - started).total_seconds(),
-                reason=reason,
-                error=error,
-                provider=self._provider,
-            )
-        )
-
-    async def _close_lost_attempts(self) -> None:
-        """Record attempts that an earlier process left open as interrupted: they do not count."""
-        now = self._services.clock.now()
-        left = [
-            AttemptFinished(
-                at=now,
-                attempt_id=attempt.attempt_id,
-                run_id=attempt.run_id,
-                pipeline=self._run.pipeline,
-                node=attempt.node,
-                number=attempt.number,
-                state="interrupted",
-                duration_s=(now - attempt.started_at).total_seconds(),
-            )
-            for attempt in await self._services.history.attempts(self._run.run_id)
-            if attempt.state == "running"
-        ]
-        await self._record(*left)
+    async def failed(self, error: str) -> None:
+        """Put on record that the run cannot go on."""
+        await self._ledger.end(RunState.FAILED, error=error)
 
     async def _chains(self) -> list[str]:
         """Run every chain once what it waits for is there; return what went wrong."""
@@ -121,7 +81,8 @@ class RunDriver:
         for chain in chains(self._pipeline, roles):
             states = {n.node: n for n in await self._services.history.nodes(self._run.run_id)}
             if all(states[node.name].state.is_final for node in chain.nodes):
-                errors += [n.error for n in states.values() if n.state is NodeState.FAILED]
+                ended = [states[node.name] for node in chain.nodes]
+                errors += [f"{n.node}: {n.error}" for n in ended if n.state is NodeState.FAILED]
                 continue
             closed = [
                 name
@@ -142,11 +103,16 @@ class RunDriver:
         source = chain.source
         failures = 0
         while True:
+            if self._stop.is_asked() and self._stop.is_interrupt:
+                await self._record(*self._changes(chain, NodeState.QUEUED))
+                raise Interrupted
             try:
                 result = await self._attempt(chain)
             except FatalError as error:
-                await self._fail(chain, source.name, str(error), kind=error.kind, result=None)
+                await self._fail(chain, source.name, str(error), kind=error.kind)
                 raise _ChainFailedError(source.name, str(error)) from error
+            except TransientError as error:
+                result = _not_begun(source.name, error)
             if result.done is not None:
                 if result.done.is_interrupted:
                     await self._record(*self._changes(chain, NodeState.QUEUED))
@@ -160,7 +126,7 @@ class RunDriver:
     async def _attempt(self, chain: Chain) -> AttemptResult:
         services, run, source = self._services, self._run, chain.source
         dataset = self._dispatch.dataset(chain)
-        self._provider = dataset.provider
+        self._ledger.provider = dataset.provider
         covered = await self._dispatch.coverage(run, dataset)
         checkpoint = await services.history.checkpoint(run.run_id, source.name)
         known = await services.history.attempts(run.run_id)
@@ -182,7 +148,7 @@ class RunDriver:
             policy=source.retry,
             checkpoint=checkpoint,
         )
-        return await attempt.run(self._stop, source.timeout_s)
+        return await attempt.run(self._stop, strictest(chain.nodes))
 
     async def _retry_or_fail(
         self, chain: Chain, failed: Failed, result: AttemptResult, failures: int
@@ -190,25 +156,22 @@ class RunDriver:
         """Wait for the next attempt, or put the failure on record and raise."""
         policy = self._pipeline.node(failed.node).retry
         if not failed.is_retryable or failures >= policy.max_attempts:
-            await self._fail(chain, failed.node, failed.message, kind=failed.kind, result=result)
+            await self._fail(
+                chain, failed.node, failed.message, kind=failed.kind, totals=result.totals
+            )
             raise _ChainFailedError(failed.node, failed.message)
         delay_s = failed.retry_after_s
         if delay_s is None:
             delay_s = retry_delay_s(policy, failures, jitter=self._services.jitter())
         retry_at = self._services.clock.now() + timedelta(seconds=delay_s)
+        retrying = self._change("", NodeState.RETRYING, attempt=result.number)
+        changes = [replace(retrying, node=n.name, retry_at=retry_at) for n in chain.nodes]
         await self._record(
             *(
-                NodeChanged(
-                    at=self._services.clock.now(),
-                    run_id=self._run.run_id,
-                    pipeline=self._run.pipeline,
-                    node=node.name,
-                    state=NodeState.RETRYING,
-                    error=failed.message if node.name == failed.node else "",
-                    error_kind=failed.kind if node.name == failed.node else "",
-                    retry_at=retry_at,
-                )
-                for node in chain.nodes
+                replace(change, error=failed.message, error_kind=failed.kind)
+                if change.node == failed.node
+                else change
+                for change in changes
             )
         )
         await self._sleep_or_stop(delay_s)
@@ -227,50 +190,38 @@ class RunDriver:
             raise Interrupted
 
     async def _fail(
-        self, chain: Chain, node: str, message: str, *, kind: str, result: AttemptResult | None
+        self,
+        chain: Chain,
+        node: str,
+        message: str,
+        *,
+        kind: str,
+        totals: Mapping[str, Totals] = MappingProxyType({}),
     ) -> None:
         below = _below(chain, node)
         events = []
         for member in chain.nodes:
-            state = NodeState.CANCELLED
+            state = NodeState.UPSTREAM_FAILED if member.name in below else NodeState.CANCELLED
+            change = self._change(member.name, state, totals=totals.get(member.name))
             if member.name == node:
-                state = NodeState.FAILED
-            elif member.name in below:
-                state = NodeState.UPSTREAM_FAILED
-            totals = result.totals.get(member.name) if result else None
-            change = self._change(member.name, state, totals=totals)
-            if member.name == node:
-                change = NodeChanged(
-                    at=change.at,
-                    run_id=change.run_id,
-                    pipeline=change.pipeline,
-                    node=node,
-                    state=state,
-                    error=message,
-                    error_kind=kind,
-                    totals=totals,
-                )
+                change = replace(change, state=NodeState.FAILED, error=message, error_kind=kind)
             events.append(change)
         await self._record(*events)
 
     def _ends(self, chain: Chain, done: Done, result: AttemptResult) -> list[Event]:
+        """Return how the nodes ended, over all attempts: the last one may have had nothing to do."""
+        ends = {name: _over_all(end, result.totals[name]) for name, end in done.ends.items()}
         events: list[Event] = []
         for node in chain.nodes:
-            end = done.ends[node.name]
-            state = (
-                NodeState.SUCCESS if _had_way(node.name, chain, done.ends) else NodeState.SKIPPED
+            had_way = _had_way(node.name, chain, ends)
+            state = NodeState.SUCCESS if had_way else NodeState.SKIPPED
+            change = self._change(
+                node.name,
+                state,
+                attempt=result.number if had_way else 0,
+                totals=result.totals[node.name],
             )
-            events.append(
-                NodeChanged(
-                    at=self._services.clock.now(),
-                    run_id=self._run.run_id,
-                    pipeline=self._run.pipeline,
-                    node=node.name,
-                    state=state,
-                    outcome=end.outcome if state is NodeState.SUCCESS else None,
-                    totals=result.totals[node.name],
-                )
-            )
+            events.append(replace(change, outcome=ends[node.name].outcome if had_way else None))
         return events
 
     def _change(
@@ -289,27 +240,35 @@ class RunDriver:
     def _changes(self, chain: Chain, state: NodeState, *, attempt: int = 0) -> list[Event]:
         return [self._change(node.name, state, attempt=attempt) for node in chain.nodes]
 
-    async def _cancel_open_nodes(self, kind: str) -> None:
-        nodes = await self._services.history.nodes(self._run.run_id)
-        now = self._services.clock.now()
-        await self._record(
-            *(
-                NodeChanged(
-                    at=now,
-                    run_id=self._run.run_id,
-                    pipeline=self._run.pipeline,
-                    node=node.node,
-                    state=NodeState.CANCELLED,
-                    error_kind=kind,
-                )
-                for node in nodes
-                if not node.state.is_final
-            )
-        )
-
     async def _record(self, *events: Event) -> None:
         if events:
-            await self._services.journal.record(*events)
+            await self._services.journal.insist(*events)
+
+
+def strictest(nodes: Sequence[Node]) -> Node | None:
+    """Return the node with the shortest timeout: a chain is one task, and it limits them all."""
+    limited = [node for node in nodes if node.timeout_s is not None]
+    return min(limited, key=lambda node: node.timeout_s or 0.0, default=None)
+
+
+def _not_begun(source: str, error: TransientError) -> AttemptResult:
+    """Return an attempt that failed before it began."""
+    failed = Failed(
+        node=source,
+        kind=error.kind,
+        message=str(error),
+        traceback="",
+        is_retryable=True,
+        retry_after_s=error.retry_after_s,
+    )
+    return AttemptResult(done=None, failed=failed, totals={}, made_progress=False, number=0)
+
+
+def _over_all(end: NodeEnd, totals: Totals) -> NodeEnd:
+    had_rows = bool(totals.rows_in or totals.rows_quarantined)
+    return structs.replace(
+        end, outcome=totals.verdict or end.outcome, was_reached=end.was_reached or had_rows
+    )
 
 
 def _lets_pass(node: NodeRecord, outcomes: Sequence[str]) -> bool:

@@ -21,26 +21,21 @@ from openbell.model.control import (
     NotAcceptedError,
     PipelineStatus,
     Submission,
-    UnknownPipelineError,
     WorkerStatus,
 )
 from openbell.model.events import (
     ConfigReloaded,
     DaemonStopping,
     ReloadRefused,
-    RunFinished,
 )
-from openbell.model.history import RunFilter
 from openbell.model.pipelines import Deployment, Pipeline
-from openbell.model.runs import RunRecord, RunState, WorkflowRecord
+from openbell.model.runs import RunRecord, WorkflowRecord
 from openbell.sdk.errors import SettingsError
-from openbell.supervisor.crashes import Supervised
 from openbell.supervisor.deadline import deadline
-from openbell.supervisor.definitions import FROM_API, Definitions, settle, versioned
+from openbell.supervisor.definitions import FROM_API, difference, settle, versioned
 from openbell.supervisor.intake import Intake, Target
-from openbell.supervisor.messages import Pause, Redefine, Resume, Retire
-from openbell.supervisor.pipeline_actor import PipelineActor
 from openbell.supervisor.restart import RestartPolicy
+from openbell.supervisor.roster import Roster
 from openbell.supervisor.services import Services
 
 Load = Callable[[], Awaitable[Deployment]]
@@ -90,10 +85,9 @@ class LiveEngine:
         self._parse = parse
         self._policy = policy or RestartPolicy()
         self._only = only
-        self._pipelines: dict[str, Supervised] = {}
-        self._definitions = Definitions(pipelines={}, versions={}, refused={}, events=())
+        self._roster = Roster(services, policy=policy or RestartPolicy(), only=only)
         self._tasks: TaskGroup | None = None
-        self._intake = Intake(services, self)
+        self._intake = Intake(services, self._roster, target=self.target)
         self._started_at = services.clock.now()
         self._state = "starting"
         self._last_error = ""
@@ -108,14 +102,14 @@ class LiveEngine:
         return self._services.deployment
 
     async def __aenter__(self) -> Self:
-        await self._settle(self._services.deployment)
+        await self._apply(self._services.deployment)
+        await self._roster.end_orphans()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        await self._fail_orphans()
-        for name in self._definitions.pipelines:
-            self._start(name)
+        self._roster.open(self._tasks)
         self._tasks.start_soon(self._stop_on_request, name="stop on request")
-        self._state = "running"
+        if not self.stopping.is_set():
+            self._state = "running"
         return self
 
     async def __aexit__(
@@ -127,77 +121,6 @@ class LiveEngine:
         assert self._tasks is not None
         self._tasks.cancel_scope.cancel()
         return await self._tasks.__aexit__(kind, error, trace)
-
-    async def _settle(self, deployment: Deployment) -> None:
-        """Bring history up to date with the definitions of `deployment`."""
-        services = self._services
-        roles = {name: str(spec.role) for name, spec in services.specs.operators.items()}
-        self._definitions = settle(
-            deployment.pipelines,
-            deployment.refused,
-            await services.history.workflows(),
-            roles=roles,
-            now=services.clock.now(),
-        )
-        events = [
-            event
-            for event in self._definitions.events
-            if self._only is None or event.pipeline in self._only
-        ]
-        if events:
-            await services.journal.record(*events)
-        services.broker.configure({p.name: p.pacing for p in deployment.providers.values()})
-        services.deployment = deployment
-
-    async def _fail_orphans(self) -> None:
-        """End open runs whose pipeline is gone: nothing could ever run them."""
-        if self._only is not None:
-            return
-        services = self._services
-        now = services.clock.now()
-        open_runs = await services.history.runs(
-            RunFilter(states=(RunState.QUEUED, RunState.RUNNING), limit=100_000)
-        )
-        for run in open_runs:
-            if run.pipeline in self._definitions.pipelines:
-                continue
-            if run.pipeline in self._definitions.refused:
-                continue
-            await services.journal.record(
-                RunFinished(
-                    at=now,
-                    run_id=run.run_id,
-                    pipeline=run.pipeline,
-                    job=run.pipeline,
-                    state=RunState.FAILED,
-                    duration_s=0.0,
-                    reason="pipeline_removed",
-                    error=f"pipeline {run.pipeline!r} is no longer configured",
-                )
-            )
-
-    def _start(self, name: str) -> None:
-        if self._only is not None and name not in self._only:
-            return
-        assert self._tasks is not None
-
-        def make() -> PipelineActor:
-            was_paused = name in self._pipelines and self._pipelines[name].actor.is_paused
-            return PipelineActor(
-                self._services,
-                self._definitions.pipelines[name],
-                self._definitions.versions[name],
-                is_paused=was_paused,
-            )
-
-        supervised = Supervised(self._services, name, make, self._policy)
-        self._pipelines[name] = supervised
-        self._tasks.start_soon(self._keep, name, supervised, name=f"pipeline {name}")
-
-    async def _keep(self, name: str, supervised: Supervised) -> None:
-        await supervised.run()
-        if self._pipelines.get(name) is supervised and not self.stopping.is_set():
-            del self._pipelines[name]
 
     def status(self) -> DaemonStatus:
         """Return the daemon as it stands."""
@@ -222,22 +145,7 @@ class LiveEngine:
 
     def pipelines(self) -> Sequence[PipelineStatus]:
         """Return every pipeline, by name."""
-        found = [supervised.status() for supervised in self._pipelines.values()]
-        for name, reason in self._definitions.refused.items():
-            found.append(
-                PipelineStatus(
-                    name=name,
-                    state="refused",
-                    mode="",
-                    job=None,
-                    version=0,
-                    node_count=0,
-                    active_runs=0,
-                    queued_runs=0,
-                    reason=reason,
-                )
-            )
-        return sorted(found, key=lambda status: status.name)
+        return self._roster.statuses()
 
     def workers(self) -> Sequence[WorkerStatus]:
         """Return every worker process."""
@@ -249,7 +157,7 @@ class LiveEngine:
 
     def mailbox_depths(self) -> Mapping[str, int]:
         """Return how many messages wait for each pipeline's actor."""
-        return {name: s.actor.mailbox.depth() for name, s in self._pipelines.items()}
+        return self._roster.mailbox_depths()
 
     def subscribe(self, *, capacity: int = 1000) -> AbstractContextManager[EventStream]:
         """Return the stream of events from now on."""
@@ -268,39 +176,17 @@ class LiveEngine:
         return await self._intake.retry(run_or_job_id, by=by)
 
     def target(self, name: str) -> Target:
-        """Return the definition and actor of a pipeline that takes work."""
-        if name in self._definitions.refused:
-            raise NotAcceptedError(
-                f"pipeline {name!r} is refused: {self._definitions.refused[name]}"
-            )
-        if name not in self._definitions.pipelines or name not in self._pipelines:
-            raise UnknownPipelineError(
-                name, [*self._definitions.pipelines, *self._definitions.refused]
-            )
+        """Return the definition of a pipeline that takes work."""
+        target = self._roster.target(name)
         if self._state != "running":
             raise NotAcceptedError(f"the daemon is {self._state} and takes no more work")
-        supervised = self._pipelines[name]
-        if supervised.parked_reason:
-            raise NotAcceptedError(
-                f"pipeline {name!r} is parked ({supervised.parked_reason}); resume it first"
-            )
-        return Target(
-            pipeline=self._definitions.pipelines[name],
-            version=self._definitions.versions[name],
-            tell=supervised.tell,
-        )
-
-    async def tell(self, name: str, message: object) -> None:
-        """Tell a pipeline's actor, if there is one."""
-        if name in self._pipelines:
-            await self._pipelines[name].tell(message)
+        return target
 
     async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:
         """Add or change a pipeline from the API's document."""
         async with self._changing:
             services = self._services
             pipeline = self._parse(document)
-            roles = {name: str(spec.role) for name, spec in services.specs.operators.items()}
             now = services.clock.now()
             if pipeline.name in services.deployment.pipelines:
                 raise ConflictError(
@@ -308,7 +194,7 @@ class LiveEngine:
                     "change it there and reload"
                 )
             record = await services.history.workflow(pipeline.name)
-            checked = settle({pipeline.name: pipeline}, {}, (), roles=roles, now=now)
+            checked = settle({pipeline.name: pipeline}, {}, (), roles=self._roles(), now=now)
             if checked.refused:
                 raise NotAcceptedError(checked.refused[pipeline.name])
             whole = checked.pipelines[pipeline.name]
@@ -322,23 +208,15 @@ class LiveEngine:
 
     async def pause(self, pipeline: str) -> PipelineStatus:
         """Start no more runs of this pipeline."""
-        supervised = self._supervised(pipeline)
-        await supervised.actor.mailbox.ask(Pause(), timeout_s=10.0)
+        supervised = self._roster.supervised(pipeline)
+        await supervised.pause()
         return supervised.status()
 
     async def resume(self, pipeline: str) -> PipelineStatus:
         """Let a paused or parked pipeline work again."""
-        supervised = self._supervised(pipeline)
-        if supervised.parked_reason:
-            supervised.unpark()
-            return supervised.status()
-        await supervised.actor.mailbox.ask(Resume(), timeout_s=10.0)
+        supervised = self._roster.supervised(pipeline)
+        await supervised.resume()
         return supervised.status()
-
-    def _supervised(self, pipeline: str) -> Supervised:
-        if pipeline not in self._pipelines:
-            raise UnknownPipelineError(pipeline, list(self._pipelines))
-        return self._pipelines[pipeline]
 
     async def reload(self) -> ConfigReloaded:
         """Read the configuration again and apply the difference."""
@@ -348,48 +226,46 @@ class LiveEngine:
                 deployment = await self._load()
             except SettingsError as error:
                 self._last_error = str(error)
-                await services.journal.record(
-                    ReloadRefused(
-                        at=services.clock.now(),
-                        problems=tuple(str(problem) for problem in error.problems),
-                    )
+                problems = tuple(str(problem) for problem in error.problems)
+                await services.journal.attempt(
+                    ReloadRefused(at=services.clock.now(), problems=problems)
                 )
                 raise
+            changes = await self._apply(deployment, is_reload=True)
             self._last_error = ""
-            reloaded = await self._apply(deployment)
-            await services.journal.record(reloaded)
-            return reloaded
+            self._pool.resize(pool_limits(deployment))
+            return changes
 
-    async def _apply(self, deployment: Deployment) -> ConfigReloaded:
-        before = self._definitions
-        await self._settle(deployment)
-        after = self._definitions
-        added = sorted(set(after.pipelines) - set(before.pipelines))
-        removed = sorted(set(before.pipelines) - set(after.pipelines))
-        changed = sorted(
-            name
-            for name in set(after.pipelines) & set(before.pipelines)
-            if after.versions[name] != before.versions[name]
+    async def _apply(self, deployment: Deployment, *, is_reload: bool = False) -> ConfigReloaded:
+        """Let `deployment` be in force, once history holds the definitions that are new."""
+        services, now = self._services, self._services.clock.now()
+        found = settle(
+            deployment.pipelines,
+            deployment.refused,
+            await services.history.workflows(),
+            roles=self._roles(),
+            now=now,
         )
-        for name in after.pipelines:
-            if name not in self._pipelines:
-                self._start(name)
-                continue
-            supervised = self._pipelines[name]
-            if name in changed or name in added:
-                await supervised.tell(Redefine(after.pipelines[name], after.versions[name]))
-            if supervised.parked_reason:
-                supervised.unpark()
-        for name in removed:
-            await self._pipelines[name].tell(Retire())
-        self._pool.resize(pool_limits(deployment))
-        return ConfigReloaded(
-            at=self._services.clock.now(),
+        changes = difference(self._roster.definitions, found)
+        reloaded = ConfigReloaded(
+            at=now,
             digest=deployment.digest,
-            added=added,
-            changed=changed,
-            removed=removed,
+            added=changes.added,
+            changed=changes.changed,
+            removed=changes.removed,
         )
+        is_mine = [e for e in found.events if self._only is None or e.pipeline in self._only]
+        events = [*is_mine, *([reloaded] if is_reload else [])]
+        if events:
+            await services.journal.record(*events)
+        services.broker.configure({p.name: p.pacing for p in deployment.providers.values()})
+        services.deployment = deployment
+        await self._roster.apply(found, changes)
+        return reloaded
+
+    def _roles(self) -> dict[str, str]:
+        operators = self._services.specs.operators
+        return {name: str(spec.role) for name, spec in operators.items()}
 
     def request_stop(self, *, fast: bool) -> None:
         """Begin to drain, or to stop at once."""
@@ -404,15 +280,13 @@ class LiveEngine:
         clock = self._services.clock
         how = "fast" if self.stopping_fast.is_set() else "drain"
         running = sum(p.active_runs for p in self.pipelines())
-        await self._services.journal.record(
+        await self._services.journal.attempt(
             DaemonStopping(at=clock.now(), how=how, running=running)
         )
         limit_s = self._services.deployment.daemon.drain_timeout_s
         async with deadline(clock, limit_s), anyio.create_task_group() as waiting:
             waiting.start_soon(self._cut_short, waiting.cancel_scope)
-            async with anyio.create_task_group() as draining:
-                for supervised in list(self._pipelines.values()):
-                    draining.start_soon(supervised.drain)
+            await self._roster.drain()
             waiting.cancel_scope.cancel()
         self.drained.set()
 

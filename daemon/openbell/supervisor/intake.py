@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 from openbell.model.control import ConflictError, Submission, UnknownRunError
@@ -11,40 +12,42 @@ from openbell.model.events import RunCancelRequested, RunSubmitted
 from openbell.model.history import DuplicateSubmissionError, RunFilter
 from openbell.model.ids import JobId
 from openbell.model.pipelines import Pipeline
-from openbell.model.runs import RunRecord
+from openbell.model.runs import IllegalStepError, RunRecord
 from openbell.model.traces import new_trace_id, parse_traceparent
+from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
-from openbell.supervisor.messages import CancelRun, Enqueue
 from openbell.supervisor.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A pipeline that takes work: its definition, and how to tell its actor."""
+    """A pipeline that takes work."""
 
     pipeline: Pipeline
     version: int
-    tell: Callable[[object], Awaitable[None]]
 
 
 class Pipelines(Protocol):
-    """Finds pipelines."""
+    """Hands work to pipelines."""
 
-    def target(self, name: str) -> Target:
-        """Return a pipeline that takes work; raises what `Engine.submit` promises."""
+    async def enqueue(self, run: RunRecord) -> None:
+        """Let a run that was accepted be worked on."""
         ...
 
-    async def tell(self, name: str, message: object) -> None:
-        """Tell a pipeline's actor, if there is one."""
+    async def cancel(self, run: RunRecord) -> None:
+        """End a run of which history says that it is to end."""
         ...
 
 
 class Intake:
     """Turns requests into durable runs, then tells the actor."""
 
-    def __init__(self, services: Services, pipelines: Pipelines) -> None:
+    def __init__(
+        self, services: Services, pipelines: Pipelines, *, target: Callable[[str], Target]
+    ) -> None:
         self._services = services
         self._pipelines = pipelines
+        self._target = target
 
     async def submit(self, submission: Submission) -> RunRecord:
         """Accept a run; it is durable when this returns."""
@@ -52,7 +55,7 @@ class Intake:
 
     async def _accept(self, submission: Submission, *, retry_of: RunRecord | None) -> RunRecord:
         services = self._services
-        target = self._pipelines.target(submission.pipeline)
+        target = self._target(submission.pipeline)
         pipeline = target.pipeline
         now = services.clock.now()
         run_id = services.ids.run(to_us(now))
@@ -79,7 +82,7 @@ class Intake:
         except DuplicateSubmissionError as duplicate:
             return await self.find(duplicate.run_id)
         run = await self.find(run_id)
-        await target.tell(Enqueue(run))
+        await self._pipelines.enqueue(run)
         return run
 
     async def find(self, run_or_job_id: str) -> RunRecord:
@@ -96,14 +99,16 @@ class Intake:
     async def cancel(self, run_or_job_id: str, *, by: str) -> RunRecord:
         """Ask a run to end; finished work is kept."""
         run = await self.find(run_or_job_id)
-        if run.state.is_final:
-            raise ConflictError(f"run {run.run_id} has ended already ({run.state})")
-        await self._services.journal.record(
-            RunCancelRequested(
-                at=self._services.clock.now(), run_id=run.run_id, pipeline=run.pipeline, by=by
+        try:
+            await self._services.journal.record(
+                RunCancelRequested(
+                    at=self._services.clock.now(), run_id=run.run_id, pipeline=run.pipeline, by=by
+                )
             )
-        )
-        await self._pipelines.tell(run.pipeline, CancelRun(run.run_id))
+        except IllegalStepError:
+            run = await self.find(run.run_id)
+            raise ConflictError(f"run {run.run_id} has ended already ({run.state})") from None
+        await self._pipelines.cancel(run)
         return await self.find(run.run_id)
 
     async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
@@ -111,12 +116,21 @@ class Intake:
         run = await self.find(run_or_job_id)
         if not run.state.is_final:
             raise ConflictError(f"run {run.run_id} is {run.state}; only an ended run is retried")
-        again = Submission(pipeline=run.pipeline, params=run.params, dry_run=run.dry_run, origin=by)
+        again = Submission(
+            pipeline=run.pipeline,
+            params=run.params,
+            session=date.fromisoformat(run.session) if run.session else None,
+            dry_run=run.dry_run,
+            origin=by,
+        )
         return await self._accept(again, retry_of=run)
 
 
 def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
-    """Return a run's parameters: the definition's, the request's over them, and its span."""
+    """Return a run's parameters: the definition's, the request's over them, and its span.
+
+    Raises SettingsError for a span or a time that cannot be read.
+    """
     params: dict[str, object] = {**pipeline.params, **submission.params}
     if submission.session is None:
         spans = (("from", submission.start, pipeline.start), ("to", submission.end, pipeline.end))
@@ -127,4 +141,28 @@ def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
                 params.setdefault(key, configured.isoformat())
     if submission.stop_after_s is not None:
         params["for_s"] = submission.stop_after_s
+    problems = [*_date_problems(params), *_time_problems(params)]
+    if problems:
+        raise SettingsError(problems)
     return params
+
+
+def _date_problems(params: Mapping[str, object]) -> Iterator[Problem]:
+    for key in ("from", "to"):
+        value = params.get(key)
+        try:
+            if value is not None:
+                date.fromisoformat(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            yield Problem(
+                key=f"params.{key}", message=f"{value!r} is no date", hint="write it as 2026-01-31"
+            )
+
+
+def _time_problems(params: Mapping[str, object]) -> Iterator[Problem]:
+    value = params.get("for_s")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < float(str(value)) < float("inf")):
+        yield Problem(
+            key="params.for_s", message=f"{value!r} is no time", hint="give seconds, such as 600"
+        )

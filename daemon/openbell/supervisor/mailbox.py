@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskStatus
@@ -11,35 +10,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 
 class ActorStoppedError(Exception):
-    """The actor ended before it answered."""
-
-
-@dataclass(slots=True)
-class _Reply:
-    """A one-shot answer slot."""
-
-    done: anyio.Event = field(default_factory=anyio.Event)
-    value: Any = None
-    error: BaseException | None = None
-
-    async def wait(self) -> Any:  # noqa: ANN401 - whatever the message's answer is
-        await self.done.wait()
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class _Envelope:
-    message: object
-    reply: _Reply | None = None
+    """The actor ended before it took the message."""
 
 
 class Handler(Protocol):
     """What an actor does with its messages."""
 
-    async def handle(self, message: object) -> object:
-        """Take in one message and return its answer."""
+    async def handle(self, message: object) -> None:
+        """Take in one message."""
         ...
 
 
@@ -47,26 +25,16 @@ class Mailbox:
     """Bounded inbox. A full inbox is back-pressure, not an error."""
 
     def __init__(self, capacity: int) -> None:
-        self._send: MemoryObjectSendStream[_Envelope]
-        self._receive: MemoryObjectReceiveStream[_Envelope]
-        self._send, self._receive = anyio.create_memory_object_stream[_Envelope](capacity)
+        self._send: MemoryObjectSendStream[object]
+        self._receive: MemoryObjectReceiveStream[object]
+        self._send, self._receive = anyio.create_memory_object_stream[object](capacity)
 
     async def tell(self, message: object) -> None:
         """Queue `message`; wait while the inbox is full. An actor that ended loses it."""
         try:
-            await self._send.send(_Envelope(message))
+            await self._send.send(message)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise ActorStoppedError from None
-
-    async def ask(self, message: object, *, timeout_s: float) -> Any:  # noqa: ANN401 - see above
-        """Queue `message` and wait for the answer at most `timeout_s` seconds."""
-        reply = _Reply()
-        with anyio.fail_after(timeout_s):
-            try:
-                await self._send.send(_Envelope(message, reply))
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                raise ActorStoppedError from None
-            return await reply.wait()
 
     def depth(self) -> int:
         """Return how many messages wait."""
@@ -86,31 +54,9 @@ class Mailbox:
     ) -> None:
         """Hand messages to `handler` until the mailbox is closed or the handler raises.
 
-        Whoever waits for an answer then gets `ActorStoppedError`; what the handler raised travels
-        on to the supervisor, which decides what happens next.
+        What the handler raised travels on to the supervisor, which decides what happens next.
         """
-        current: _Envelope | None = None
         with self._receive:
             task_status.started()
-            try:
-                async for envelope in self._receive:
-                    current = envelope
-                    answer = await handler.handle(envelope.message)
-                    if envelope.reply is not None:
-                        envelope.reply.value = answer
-                        envelope.reply.done.set()
-                    current = None
-            finally:
-                self._fail_waiting(current)
-
-    def _fail_waiting(self, current: _Envelope | None) -> None:
-        waiting = [current] if current is not None else []
-        while True:
-            try:
-                waiting.append(self._receive.receive_nowait())
-            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
-                break
-        for envelope in waiting:
-            if envelope.reply is not None:
-                envelope.reply.error = ActorStoppedError()
-                envelope.reply.done.set()
+            async for message in self._receive:
+                await handler.handle(message)

@@ -23,13 +23,6 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishRun:
-    """A live run's time is over: end well after the chunk in hand."""
-
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunEnded:
     """A run's task returned."""
 

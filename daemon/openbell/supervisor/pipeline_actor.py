@@ -16,12 +16,12 @@ from openbell.model.history import RunFilter
 from openbell.model.pipelines import Pipeline, from_definition
 from openbell.model.runs import RunRecord, RunState
 from openbell.supervisor.driver import Interrupted, RunDriver
+from openbell.supervisor.innermost import innermost
 from openbell.supervisor.mailbox import Mailbox
 from openbell.supervisor.messages import (
     CancelRun,
     Drain,
     Enqueue,
-    FinishRun,
     Pause,
     Redefine,
     Resume,
@@ -33,7 +33,7 @@ from openbell.supervisor.services import Services
 _OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
 _PAGE = 500
 
-RunMessage = Enqueue | CancelRun | FinishRun | RunEnded
+RunMessage = Enqueue | CancelRun | RunEnded
 ControlMessage = Pause | Resume | Redefine | Drain | Retire
 
 
@@ -51,23 +51,24 @@ class PipelineActor:
     """One pipeline at work. All its state lives here and in history, and nowhere else."""
 
     def __init__(
-        self, services: Services, pipeline: Pipeline, version: int, *, is_paused: bool = False
+        self,
+        services: Services,
+        pipeline: Pipeline,
+        version: int,
+        *,
+        is_paused: bool = False,
+        is_retired: bool = False,
     ) -> None:
         self._services = services
         self._pipeline = pipeline
         self._version = version
         self._is_paused = is_paused
         self._is_draining = False
-        self._is_retired = False
+        self._is_retired = is_retired
         self._queue: deque[RunRecord] = deque()
         self._active: dict[str, _Active] = {}
         self._tasks: TaskGroup | None = None
         self.mailbox = Mailbox(services.mailbox_capacity)
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether new runs wait."""
-        return self._is_paused
 
     async def run(self) -> None:
         """Go on with what history says is open, then serve the mailbox until it is closed."""
@@ -75,6 +76,7 @@ class PipelineActor:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 await self._recover()
+                self._close_when_over()
                 await self.mailbox.serve(self)
                 tasks.cancel_scope.cancel()
         finally:
@@ -94,17 +96,19 @@ class PipelineActor:
             schedule=self._pipeline.schedule,
         )
 
-    async def handle(self, message: object) -> object:
+    async def handle(self, message: object) -> None:
         """Take in one message."""
         if isinstance(message, RunMessage):
             await self._handle_run(message)
         else:
             self._handle_control(cast("ControlMessage", message))
         self._start_next()
+        self._close_when_over()
+
+    def _close_when_over(self) -> None:
         is_over = (self._is_draining or self._is_retired) and not self._active
         if is_over and (self._is_draining or not self._queue):
             self.mailbox.close()
-        return self.status()
 
     async def _handle_run(self, message: RunMessage) -> None:
         match message:
@@ -112,9 +116,6 @@ class PipelineActor:
                 self._enqueue(run)
             case CancelRun(run_id=run_id):
                 await self._cancel(run_id)
-            case FinishRun(run_id=run_id):
-                if run_id in self._active:
-                    self._active[run_id].stop.ask(is_interrupt=False)
             case RunEnded(run_id=run_id):
                 self._active.pop(run_id, None)
             case _:
@@ -195,6 +196,14 @@ class PipelineActor:
         return self._pipeline if stored is None else from_definition(stored.definition)
 
     async def _drive(self, active: _Active) -> None:
+        """Work on a run from where history says it stands; it may have ended since it was told."""
+        run = await self._services.history.run(active.run.run_id)
+        if run is not None and not run.state.is_final:
+            active.run = run
+            await self._work_on(active)
+        await self.mailbox.tell(RunEnded(active.run.run_id))
+
+    async def _work_on(self, active: _Active) -> None:
         run = active.run
         driver = self._driver(run, await self._definition(run), active.stop)
         with active.scope:
@@ -205,11 +214,9 @@ class PipelineActor:
                     await self._until_ended(driver)
                     around.cancel_scope.cancel()
             except* GraphError as errors:
-                await driver.finish(RunState.FAILED, error=str(errors.exceptions[0]))
+                await driver.failed(str(innermost(errors)))
         if active.is_cancelled:
-            with anyio.CancelScope(shield=True):
-                await driver.cancelled()
-        await self.mailbox.tell(RunEnded(run.run_id))
+            await driver.cancelled()
 
     async def _until_ended(self, driver: RunDriver) -> None:
         try:
@@ -220,7 +227,6 @@ class PipelineActor:
     async def _time_limit(self, active: _Active, seconds: float) -> None:
         """End a live run once its time since the start is over, also across restarts."""
         clock = self._services.clock
-        stored = await self._services.history.run(active.run.run_id)
-        began = stored.started_at if stored and stored.started_at else clock.now()
+        began = active.run.started_at or clock.now()
         await clock.sleep(seconds - (clock.now() - began).total_seconds())
         active.stop.ask(is_interrupt=False)

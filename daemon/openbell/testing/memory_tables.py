@@ -202,10 +202,11 @@ def _change_node(tables: Tables, event: ev.NodeChanged) -> None:
     if node.state.is_final:
         raise IllegalStepError("a node", node.state, event.state)
     is_running = event.state is NodeState.RUNNING
+    is_skipped = event.state is NodeState.SKIPPED
     tables.nodes[event.run_id, event.node] = replace(
         node,
         state=event.state,
-        attempts=max(node.attempts, event.attempt),
+        attempts=0 if is_skipped else max(node.attempts, event.attempt),
         started_at=(node.started_at or event.at) if is_running else node.started_at,
         finished_at=event.at if event.state.is_final else None,
         outcome=event.outcome,

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from doubles.scripted import (
     JOB,
+    Answer,
     pipeline,
     run_state,
     succeed,
@@ -49,8 +50,9 @@ async def test_drain_interrupts_after_the_chunk_in_hand_and_the_next_start_goes_
 
 
 async def test_a_second_signal_stops_at_once_and_nothing_is_lost() -> None:
-    async def deaf(*_: object) -> None:
+    async def deaf(*_: object) -> Answer:
         await anyio.sleep_forever()
+        raise AssertionError
 
     history = MemoryHistory()
     async with world(scripts=[deaf], history=history) as at:
@@ -69,8 +71,9 @@ async def test_a_second_signal_stops_at_once_and_nothing_is_lost() -> None:
 
 
 async def test_a_drain_that_takes_too_long_is_cut_short() -> None:
-    async def deaf(*_: object) -> None:
+    async def deaf(*_: object) -> Answer:
         await anyio.sleep_forever()
+        raise AssertionError
 
     async with world(scripts=[deaf]) as at:
         await at.engine.submit(JOB)

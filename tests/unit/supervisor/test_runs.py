@@ -9,6 +9,7 @@ import anyio
 import pytest
 from doubles.scripted import (
     JOB,
+    Answer,
     ends,
     fail,
     node_states,
@@ -20,6 +21,7 @@ from doubles.scripted import (
 )
 
 from openbell.execution.process import WorkerLostError
+from openbell.execution.protocol import NodeEnd
 from openbell.model.control import (
     ConflictError,
 )
@@ -154,7 +156,7 @@ async def test_a_gate_that_refuses_everything_skips_publishing() -> None:
         }
 
 
-def replace_end(end):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+def replace_end(end: NodeEnd) -> NodeEnd:
     import msgspec
 
     return msgspec.structs.replace(end, was_reached=False)
@@ -200,8 +202,9 @@ async def test_an_ended_run_is_retried_under_the_same_submission() -> None:
 
 
 async def test_timeouts_stop_the_attempt_and_count() -> None:
-    async def deaf(*_: object) -> None:
+    async def deaf(*_: object) -> Answer:
         await anyio.sleep_forever()
+        raise AssertionError
 
     slow = pipeline()
     fetch = replace(slow.nodes[0], timeout_s=5.0)
@@ -214,8 +217,9 @@ async def test_timeouts_stop_the_attempt_and_count() -> None:
 
 
 async def test_a_run_that_takes_too_long_fails_with_the_reason() -> None:
-    async def deaf(*_: object) -> None:
+    async def deaf(*_: object) -> Answer:
         await anyio.sleep_forever()
+        raise AssertionError
 
     async with world(pipeline(timeout_s=60.0), scripts=[deaf]) as at:
         run = await at.engine.submit(JOB)
