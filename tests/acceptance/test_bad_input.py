@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from doubles.commands import Mdp
+from doubles.commands import MDP, Mdp
 
 pytestmark = pytest.mark.acceptance
 
@@ -353,6 +353,8 @@ def test_a_full_disk_under_the_lake_fails_the_run_and_leaves_the_table(
     mdp: Mdp, small_disk: Path
 ) -> None:
     text = GOOD.replace("./lake", str(small_disk / "lake"))
+    once = "mode: backfill, execution: {retry: {max_attempts: 1}}"
+    text = text.replace("mode: backfill", once)
     mdp.write("c.yaml", text)
     mdp.run("run", "--config", "c.yaml", "--job", "fill")
     rows = mdp.run("data", "read", "smoke", "--config", "c.yaml").stdout
@@ -444,3 +446,68 @@ def test_a_state_directory_that_cannot_be_made_is_named(mdp: Mdp, verb: str) -> 
 
     assert "state directory file/state cannot be used: Not a directory" in refused
     assert (mdp.folder / "file").read_text() == "not a folder"
+
+
+WITHOUT_ROOTS_RIGHTS = (
+    "setpriv",
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+)
+
+
+def run_with_plain_rights(mdp: Mdp, *words: str, code: int) -> str:
+    """Run `mdp` bound by the modes of files even as root; return what it told."""
+    if IS_ROOT and shutil.which("setpriv") is None:
+        pytest.skip("root reads everything, and there is no setpriv to take that right away")
+    prefix = WITHOUT_ROOTS_RIGHTS if IS_ROOT else ()
+    done = subprocess.run(
+        [*prefix, MDP, *words],
+        cwd=mdp.folder,
+        env=mdp.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_what_may_not_be_read_or_written_is_named_and_stays(filled: Mdp) -> None:
+    run = ("run", "--job", "fill", "--config", "c.yaml")
+    before = digests(filled.folder)
+    (filled.folder / "c.yaml").chmod(0o000)
+    config = run_with_plain_rights(filled, *run, code=78)
+    (filled.folder / "c.yaml").chmod(0o600)
+    filled.state.chmod(0o500)
+    other = run_with_plain_rights(filled, *run, "--state-dir", "state/inner", code=77)
+    filled.state.chmod(0o700)
+    table = filled.folder / "lake" / "smoke"
+    (table / "_openbell" / "manifest.sqlite").chmod(0o400)
+    lake = run_with_plain_rights(filled, *run, code=1)
+    (table / "_openbell" / "manifest.sqlite").chmod(0o600)
+    after = digests(filled.folder)
+
+    assert "c.yaml: the configuration cannot be read: Permission denied" in config
+    assert "state directory state/inner cannot be used: Permission denied" in other
+    assert f"the lake at {filled.folder / 'lake'}" in lake
+    assert "cannot be written: attempt to write a readonly database" in lake
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert {name for name in changed if not name.startswith("state/")} == set()
+    assert filled.json("data", "stats", "smoke", "--config", "c.yaml")["row_count"] == 42
+
+
+def test_a_file_without_permission_fails_its_run_by_name(mdp: Mdp) -> None:
+    mdp.write(
+        "c.yaml",
+        f"{FILES}{DATASET.format(name='bars', symbols='GOOD')}jobs:\n{JOB.format(name='bars')}",
+    )
+    (mdp.folder / "files").mkdir()
+    archive(mdp.folder / "files" / "good.zip")
+    (mdp.folder / "files" / "good.zip").chmod(0o000)
+    told = run_with_plain_rights(mdp, "run", "--config", "c.yaml", "--job", "bars", code=1)
+
+    assert "files/good.zip" in told
+    assert "Permission denied" in told or "permission" in told

@@ -34,6 +34,7 @@ ConfigFile = Annotated[
         "--config",
         "-c",
         envvar="OPENBELL_CONFIG",
+        readable=False,  # the loader says what is wrong, as it does for every other fault
         help="The configuration file [./openbell.yaml, /etc/openbell/openbell.yaml].",
         show_default=False,
     ),

@@ -211,7 +211,7 @@ async def test_idle_workers_go_and_worn_ones_are_replaced(tmp_path: Path) -> Non
     async with pool_of(tmp_path / "idle", idle_s=0.1) as at:
         await at.call("pid")
         with anyio.fail_after(10):
-            while at.pool.status():
+            while at.pool.status() or not at.stopped():
                 await anyio.sleep(0.02)
         assert at.stopped() == ["idle"]
     async with pool_of(tmp_path / "count", max_tasks=2) as at:
