@@ -80,8 +80,9 @@ class Executor(Protocol):
     ) -> tuple[Done | Failed, int]:
         """Run `task` and return how it ended, and the worker's pid.
 
-        Waits for a free worker first. Raises WorkerLostError when the worker dies. Cancelled:
-        the task's process is ended before this returns.
+        Waits for a free worker first; if it is to be interrupted by then, it does not begin.
+        Raises WorkerLostError when the worker dies or none can be started, and FrameError for a
+        task that cannot be sent. Cancelled: the task's process is ended before this returns.
         """
         ...
 
@@ -174,6 +175,8 @@ class WorkerPool:
     ) -> tuple[Done | Failed, int]:
         """Run `task` in a worker of this machine; see `Executor.submit`."""
         async with self._turns:
+            if stop.is_asked() and stop.is_interrupt:
+                return Done(is_interrupted=True), 0
             slot = await self._take()
             slot.state, slot.task = "busy", task
             try:
@@ -184,7 +187,7 @@ class WorkerPool:
                 raise
             slot.task = None
             slot.worker.task_count += 1
-            worn = self._worn(slot.worker)
+            worn = "recycled: its task left a thread" if answer.is_worn else self._worn(slot.worker)
             if worn:
                 await self._end(slot, worn)
             else:
@@ -220,6 +223,7 @@ class WorkerPool:
         ended: Done | Failed | Exception
         async with anyio.create_task_group() as talks:
             talks.start_soon(self._pass_stop, worker, stop)
+            talks.start_soon(worker.watch)
             try:
                 ended = await self._listen(worker, listener, stop, talks)
             except Exception as error:  # noqa: BLE001 - raised below, outside the task group

@@ -11,11 +11,12 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
 import anyio
-from anyio.abc import Process, UNIXSocketStream
+from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
 from openbell.execution.protocol import (
     PROTOCOL_VERSION,
@@ -28,7 +29,7 @@ from openbell.execution.protocol import (
     encode,
 )
 
-_HELLO_S = 30.0
+HELLO_S = 30.0
 _GRACE_S = 5.0
 _PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID")
 _CRASH_TAIL_CHARS = 4000
@@ -37,8 +38,9 @@ _CRASH_TAIL_CHARS = 4000
 class WorkerLostError(Exception):
     """A worker process ended while it had work; `tail` is what it last said on stderr."""
 
-    def __init__(self, pid: int, exit_code: int | None, tail: str) -> None:
-        super().__init__(f"worker process {pid} was lost: {describe_exit(exit_code)}")
+    def __init__(self, pid: int, exit_code: int | None, tail: str, *, reason: str = "") -> None:
+        why = reason or describe_exit(exit_code)
+        super().__init__(f"worker process {pid} was lost: {why}" if pid else why)
         self.pid = pid
         self.exit_code = exit_code
         self.tail = tail
@@ -49,7 +51,8 @@ def describe_exit(exit_code: int | None) -> str:
     if exit_code is None:
         return "it broke the protocol"
     if exit_code < 0:
-        name = signal.Signals(-exit_code).name
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-exit_code, f"signal {-exit_code}")
         why = ", perhaps by the out-of-memory killer" if name == "SIGKILL" else ""
         return f"killed by {name}{why}"
     return f"exit code {exit_code}"
@@ -98,8 +101,25 @@ class WorkerProcess:
         exit_code: int | None = None
         with anyio.move_on_after(_GRACE_S):
             exit_code = await self._process.wait()
-        tail = self._crash_file.read_text(encoding="utf-8", errors="replace")
-        return WorkerLostError(self.pid, exit_code, tail[-_CRASH_TAIL_CHARS:])
+        return WorkerLostError(self.pid, exit_code, self.tail())
+
+    def tail(self) -> str:
+        """Return the last of what the process said on stderr before or beside its tasks."""
+        try:
+            text = self._crash_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return text[-_CRASH_TAIL_CHARS:]
+
+    async def watch(self) -> None:
+        """End the line once the process has ended; what it said before is still received.
+
+        A child that the task forked may hold the other end open, so the line alone does not tell.
+        """
+        await self._process.wait()
+        with contextlib.suppress(OSError):
+            line = self._line.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
+            line.shutdown(socket.SHUT_RD)
 
     def memory_bytes(self) -> int:
         """Return the resident memory, 0 once the process is gone."""
@@ -116,7 +136,8 @@ class WorkerProcess:
     async def stop(self) -> int | None:
         """End the process and everything it started: SIGTERM, a grace time, SIGKILL.
 
-        Cancelled or not, the process is gone when this returns.
+        Cancelled or not, the process is gone when this returns, unless the kernel does not let it
+        go (it waits for a disk).
         """
         with anyio.CancelScope(shield=True):
             await self._line.aclose()
@@ -125,8 +146,9 @@ class WorkerProcess:
                 with anyio.move_on_after(_GRACE_S):
                     await self._process.wait()
             self._signal(signal.SIGKILL)
-            await self._process.wait()
-            await self._process.aclose()
+            with anyio.move_on_after(_GRACE_S):
+                await self._process.wait()
+                await self._process.aclose()
             self._crash_file.unlink(missing_ok=True)
         return self._process.returncode
 
@@ -136,13 +158,41 @@ class WorkerProcess:
 
 
 async def start_worker(
-    *, scratch_dir: Path, environment: Mapping[str, str], now: datetime
+    *,
+    scratch_dir: Path,
+    environment: Mapping[str, str],
+    now: datetime,
+    hello_s: float = HELLO_S,
 ) -> WorkerProcess:
     """Start a worker process and shake hands; raises WorkerLostError when it does not come up."""
-    ours, theirs = socket.socketpair()
-    handle, crash_name = tempfile.mkstemp(prefix="worker-", suffix=".stderr", dir=scratch_dir)
     try:
-        with theirs, os.fdopen(handle, "wb") as crash:
+        worker = await _launch(scratch_dir, environment, now)
+    except OSError as error:
+        raise WorkerLostError(0, None, "", reason=f"no worker can be started: {error}") from error
+    try:
+        with anyio.fail_after(hello_s):
+            await _greet(worker)
+    except TimeoutError:
+        tail = worker.tail()
+        await worker.stop()
+        reason = f"it said nothing for {hello_s:g} s after its start"
+        raise WorkerLostError(worker.pid, None, tail, reason=reason) from None
+    except BaseException:
+        await worker.stop()
+        raise
+    return worker
+
+
+async def _launch(
+    scratch_dir: Path, environment: Mapping[str, str], now: datetime
+) -> WorkerProcess:
+    with ExitStack() as undo:
+        ours, theirs = socket.socketpair()
+        undo.callback(ours.close)
+        undo.enter_context(theirs)
+        handle, crash_name = tempfile.mkstemp(prefix="worker-", suffix=".stderr", dir=scratch_dir)
+        undo.callback(os.unlink, crash_name)
+        with os.fdopen(handle, "wb") as crash:
             process = await anyio.open_process(
                 [
                     sys.executable,
@@ -158,22 +208,14 @@ async def start_worker(
                 env={k: v for k, v in environment.items() if k not in _PRIVATE},
                 start_new_session=True,
             )
-    except BaseException:
-        ours.close()
-        os.unlink(crash_name)  # noqa: PTH108 - one quick call in async code
-        raise
-    line = await UNIXSocketStream.from_socket(ours)
-    worker = WorkerProcess(process, line, Path(crash_name), now)
-    try:
-        with anyio.fail_after(_HELLO_S):
-            await _greet(worker)
-    except BaseException:
-        await worker.stop()
-        raise
-    return worker
+        undo.callback(process.kill)
+        line = await UNIXSocketStream.from_socket(ours)
+        undo.pop_all()
+        theirs.close()
+    return WorkerProcess(process, line, Path(crash_name), now)
 
 
 async def _greet(worker: WorkerProcess) -> None:
     hello = await worker.receive()
     if not isinstance(hello, Hello) or hello.protocol_version != PROTOCOL_VERSION:
-        raise WorkerLostError(worker.pid, None, f"unexpected greeting: {hello}")
+        raise WorkerLostError(worker.pid, None, "", reason=f"unexpected greeting: {hello}")

@@ -184,13 +184,17 @@ class NodeEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
-    """The task ended well; `is_interrupted` when it was stopped and will go on later."""
+    """The task ended well; `is_interrupted` when it was stopped and will go on later.
+
+    `is_worn`: something of the task still works in the process, which should not be used again.
+    """
 
     ends: dict[str, NodeEnd] = {}
     is_interrupted: bool = False
     result: Any = None
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    is_worn: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
@@ -205,11 +209,21 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     ends: dict[str, NodeEnd] = {}
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    is_worn: bool = False
 
 
 FromWorker = Hello | Ask | Progressed | ChunkDone | Found | Logged | Done | Failed
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a plugin put into a message
+    """Return a numpy scalar, as rules and providers make them, as the plain value it stands for."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"{type(value).__name__} cannot be sent between processes")
+    return item()
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 
@@ -219,8 +233,11 @@ class FrameError(Exception):
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
-    """Return `message` as one frame; raises FrameError when it is too large."""
-    body = _encoder.encode(message)
+    """Return `message` as one frame; raises FrameError when it is too large or holds objects."""
+    try:
+        body = _encoder.encode(message)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise FrameError(f"a message cannot be sent: {error}") from error
     if len(body) > MAX_FRAME_BYTES:
         raise FrameError(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
     return _LENGTH.pack(len(body)) + body

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from openbell.operators.polling import first_watermark_us, next_poll
+from openbell.operators.polling import first_watermark_us, newest_bar_us, next_poll
 from openbell.operators.settings import IngestSettings
 from openbell.sdk.arrow import chunk_schema, constant, provided_schema
 from openbell.sdk.errors import RetryableError, SchemaChangedError, TransientError
@@ -94,7 +94,8 @@ class IngestOperator:
         )
         width_us = bar.width_s * 1_000_000
         while not self._context.is_stopping():
-            now_us = to_us(self._context.now())
+            polled_at = self._context.now()
+            now_us = to_us(polled_at)
             start_us = reached_us - (self._settings.lookback_bars * width_us if cursor else 0)
             if now_us > start_us:
                 span = Interval(from_us(start_us), from_us(now_us))
@@ -104,17 +105,12 @@ class IngestOperator:
                         yield replace(held, cursor=str(reached_us))
                     held = chunk
                 if held is not None and not self._context.is_stopping():
-                    reached_us = self._reached(now_us, width_us, reached_us)
+                    reached_us = max(reached_us, newest_bar_us(polled_at, bar, sessions))
                 if held is not None:
                     yield replace(held, cursor=str(reached_us))
                 cursor = str(reached_us)
-            if not self._context.wait_until(next_poll(self._context.now(), bar, sessions)):
+            if not self._context.wait_until(next_poll(polled_at, bar, sessions)):
                 return
-
-    def _reached(self, now_us: int, width_us: int, before_us: int) -> int:
-        """Return the start of the newest bar that may be incomplete: asked for again next time."""
-        steps = max(0, (now_us - before_us) // width_us)
-        return before_us + steps * width_us
 
     def _chunk(self, page: Page) -> Chunk:
         number = self._number

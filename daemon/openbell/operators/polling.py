@@ -51,3 +51,18 @@ def first_watermark_us(now: datetime, bar: BarWidth, sessions: SessionTable) -> 
     if bar.is_daily:
         return sessions.labels_day[sessions.opens_us.index(opened)] * 86_400 * _US
     return opened
+
+
+def newest_bar_us(now: datetime, bar: BarWidth, sessions: SessionTable) -> int:
+    """Return the start of the newest bar that may be incomplete at `now`; all before are complete.
+
+    Bars are counted from the newest session's open, so that a change to summer time or a bar width
+    that does not divide a day shifts nothing. A daily bar is complete at its session's close.
+    """
+    now_us, width_us = to_us(now), bar.width_s * _US
+    position = bisect_right(sessions.opens_us, now_us) - 1
+    if bar.is_daily and position >= 0:
+        is_open = now_us < sessions.closes_us[position]
+        return (sessions.labels_day[position] + (0 if is_open else 1)) * 86_400 * _US
+    anchor_us = sessions.opens_us[position] if position >= 0 else 0
+    return anchor_us + (now_us - anchor_us) // width_us * width_us

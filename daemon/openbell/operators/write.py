@@ -79,7 +79,7 @@ class WriteOperator:
 
     def finish(self) -> Iterable[Emission]:
         """Let the backend fold what this run left, off every live path."""
-        if not self._context.dry_run and self._written:
+        if not self._context.dry_run and (self._written or self._context.first_chunk):
             self._backend.maintain(self._table.dataset)
         return ()
 

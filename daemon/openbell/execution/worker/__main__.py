@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import logging
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,16 +29,19 @@ from openbell.execution.protocol import (
     ChainTask,
     Done,
     Failed,
+    FrameError,
     Hello,
     Logged,
     Shutdown,
 )
 from openbell.execution.worker.channel import Channel
-from openbell.execution.worker.context import TaskResources, resolve
-from openbell.execution.worker.lean import load_arrow
+from openbell.execution.worker.context import TaskResources, resolve, wait_s
 from openbell.execution.worker.output import OutputCapture
 from openbell.model.runs import LogLine
-from openbell.sdk.errors import OpenbellError, RetryableError
+from openbell.sdk.errors import OpenbellError, PluginError, RetryableError
+
+if TYPE_CHECKING:
+    from openbell.execution.worker.chain import ChainRun
 
 _PR_SET_PDEATHSIG = 1
 _TERMINATED_EXIT = 143
@@ -70,7 +76,7 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._node = ""
-        self._resources: TaskResources | None = None
+        self._talk = threading.Lock()
         self._capture = OutputCapture(self._log, self._now_us)
 
     def serve(self) -> None:
@@ -84,56 +90,81 @@ class Worker:
             task = self._channel.tasks.get()
             if isinstance(task, Shutdown):
                 return
+            self._node = task.nodes[0].name if isinstance(task, ChainTask) else task.function
             self._capture.begin()
             began_s = _cpu_s()
             answer = self._chain(task) if isinstance(task, ChainTask) else self._call(task)
             self._capture.end()
-            self._channel.send(
+            self._answer(
                 msgspec.structs.replace(
                     answer, cpu_s=_cpu_s() - began_s, peak_memory_bytes=_peak_memory_bytes()
                 )
             )
 
-    def _chain(self, task: ChainTask) -> Done | Failed:
-        load_arrow()
-        from openbell.execution.worker.chain import ChainRun, NodeError  # noqa: PLC0415 - pyarrow
+    def _answer(self, answer: Done | Failed) -> None:
+        """Send the task's last word; what its threads write from now on is of no task."""
+        with self._talk:
+            node, self._node = self._node, ""
+            try:
+                self._channel.send(answer)
+            except FrameError as error:
+                self._channel.send(_failure(node, PluginError(node, str(error))))
 
-        self._node = task.nodes[0].name
+    def _chain(self, task: ChainTask) -> Done | Failed:
+        from openbell.execution.worker.chain import ChainRun  # noqa: PLC0415 - pyarrow
+
         os.environ["TRACEPARENT"] = task.traceparent
-        self._resources = resources = TaskResources(task, self._channel)
+        resources = TaskResources(task, self._channel)
         chain = ChainRun(task, resources)
+        answer = self._run(chain, resources)
+        resources.end()
+        for close in (*chain.closing(), *resources.closing()):
+            try:
+                close()
+            except Exception:
+                logging.getLogger("openbell.worker").exception("closing failed")
+        return msgspec.structs.replace(answer, is_worn=chain.is_worn)
+
+    def _run(self, chain: ChainRun, resources: TaskResources) -> Done | Failed:
+        from openbell.execution.worker.chain import NodeError  # noqa: PLC0415 - pyarrow
+
         try:
             return chain.run()
         except NodeError as error:
-            cause = error.__cause__ or error
-            return msgspec.structs.replace(_failure(error.node, cause), ends=chain.ends())
-        finally:
-            chain.close()
-            resources.close()
-            self._resources = None
+            failed = _failure(error.node, error.__cause__ or error, resources)
+        except Exception as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+            return _failure(self._node, error, resources)
+        try:
+            return msgspec.structs.replace(failed, ends=chain.ends())
+        except Exception:  # noqa: BLE001 - a node attempt: a node that failed may not know its numbers
+            return failed
 
     def _call(self, task: CallTask) -> Done | Failed:
-        self._node = task.function
         try:
             return Done(result=resolve(task.function)(**task.arguments))
         except Exception as error:  # noqa: BLE001 - a node attempt: the error becomes an event
             return _failure(task.function, error)
 
     def _log(self, lines: list[LogLine]) -> None:
-        self._channel.send(Logged(node=self._node, lines=tuple(lines)))
+        with self._talk:
+            if self._node:
+                self._channel.send(Logged(node=self._node, lines=tuple(lines)))
 
     def _now_us(self) -> int:
         return time.time_ns() // 1000
 
 
-def _failure(node: str, error: BaseException) -> Failed:
+def _failure(node: str, error: BaseException, resources: TaskResources | None = None) -> Failed:
+    retry_after_s = None
+    if isinstance(error, RetryableError) and resources is not None:
+        retry_after_s = wait_s(error, resources.now())
     return Failed(
         node=node,
         kind=error.kind if isinstance(error, OpenbellError) else "error",
         message=f"{error}" if isinstance(error, OpenbellError) else f"{error!r}",
         traceback="".join(traceback.format_exception(error))[-16_384:],
         is_retryable=isinstance(error, RetryableError) or not isinstance(error, OpenbellError),
-        retry_after_s=error.retry_after_s if isinstance(error, RetryableError) else None,
+        retry_after_s=retry_after_s,
     )
 
 

@@ -7,7 +7,7 @@ checking and writing chunk n.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from queue import Full, Queue
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from openbell.execution.worker.context import (
     WorkerContext,
     dataset_context,
     resolve,
+    settings_of,
 )
 from openbell.model.runs import Totals
 from openbell.sdk.operators import Chunk, Emission, NodeOutcome, Operator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _AHEAD = 1
 _POLL_S = 0.1
+_JOIN_S = 5.0
 
 
 class NodeError(Exception):
@@ -104,8 +106,12 @@ class _Ahead:
             return True
         return False
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """End the thread; return whether it did end, soon enough."""
         self._is_over.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=_JOIN_S)
+        return not self._thread.is_alive()
 
 
 def totals_of(outcome: NodeOutcome, *, is_gate: bool) -> Totals:
@@ -129,6 +135,7 @@ class ChainRun:
         self._resources = resources
         self._steps: list[_Step] = []
         self._write_s = 0.0
+        self.is_worn = False
 
     def run(self) -> Done:
         """Run to the end; raises NodeError from what a node raised."""
@@ -137,8 +144,11 @@ class ChainRun:
         ahead = _Ahead(source.operator)  # type: ignore[arg-type]
         try:
             self._stream(ahead, source)
+        except Exception:
+            self._resources.end()
+            raise
         finally:
-            ahead.close()
+            self.is_worn = not ahead.close()
         stop = self._resources.stop
         is_interrupted = stop is not None and stop.is_interrupt
         if not is_interrupted:
@@ -150,9 +160,7 @@ class ChainRun:
         by_name: dict[str, _Step] = {}
         for node in self._task.nodes:
             try:
-                settings = resolve(node.maker.model).model_validate(  # type: ignore[attr-defined]
-                    node.maker.settings
-                )
+                settings = settings_of(node.maker)
                 operator = resolve(node.maker.factory)(settings)
                 operator.open(WorkerContext(self._resources, node, dataset, settings))
             except Exception as error:
@@ -249,7 +257,7 @@ class ChainRun:
             )
         return ends
 
-    def close(self) -> None:
-        """Close every node."""
+    def closing(self) -> Iterator[Callable[[], None]]:
+        """Yield what closes each node."""
         for step in self._steps:
-            step.operator.close()
+            yield step.operator.close

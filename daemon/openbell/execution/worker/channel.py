@@ -6,8 +6,9 @@ import itertools
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import datetime
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import msgspec
 
@@ -16,16 +17,19 @@ from openbell.execution.protocol import (
     Ask,
     CallTask,
     ChainTask,
+    FrameError,
     FrameReader,
     FromWorker,
     Shutdown,
     StopTask,
+    ToWorker,
     decode_to_worker,
     encode,
 )
 from openbell.sdk.values import from_us
 
 LINE_LOST_EXIT = 75
+_LOOK_S = 0.1
 
 
 class Channel:
@@ -49,7 +53,7 @@ class Channel:
         self._receiver.start()
 
     def send(self, message: FromWorker) -> None:
-        """Send one frame. Safe from any thread."""
+        """Send one frame. Safe from any thread. Raises FrameError for what cannot be sent."""
         frame = encode(message)
         with self._send_lock:
             try:
@@ -57,31 +61,47 @@ class Channel:
             except OSError:
                 os._exit(LINE_LOST_EXIT)
 
-    def ask(self, question: Ask) -> tuple[bool, datetime]:
-        """Send a question and wait for its answer: whether it is granted, and the daemon's time."""
+    def ask(self, question: Ask, is_over: Callable[[], bool]) -> tuple[bool, datetime] | None:
+        """Send a question and wait for its answer: whether it is granted, and the daemon's time.
+
+        None: nobody needs the answer any more.
+        """
         ask_id = next(self._ids)
         answers: SimpleQueue[Answer] = SimpleQueue()
         self._asked[ask_id] = answers
-        self.send(msgspec.structs.replace(question, ask_id=ask_id))
-        answer = answers.get()
-        del self._asked[ask_id]
-        return answer.is_granted, from_us(answer.now_us)
+        try:
+            self.send(msgspec.structs.replace(question, ask_id=ask_id))
+            while not is_over():
+                try:
+                    answer = answers.get(timeout=_LOOK_S)
+                except Empty:
+                    continue
+                return answer.is_granted, from_us(answer.now_us)
+            return None
+        finally:
+            del self._asked[ask_id]
 
     def _receive(self) -> None:
         frames = FrameReader()
         while True:
             try:
-                received = self._line.recv(65536)
-            except OSError:
-                received = b""
-            if not received:
+                for body in frames.feed(self._line.recv(65536) or _lost()):
+                    self._take(decode_to_worker(body))
+            except (OSError, EOFError, FrameError):
                 os._exit(LINE_LOST_EXIT)
-            for body in frames.feed(received):
-                message = decode_to_worker(body)
-                if isinstance(message, Answer):
-                    self._asked[message.ask_id].put(message)
-                elif isinstance(message, StopTask):
-                    self.stop = message
-                else:
-                    self.stop = None
-                    self.tasks.put(message)
+
+    def _take(self, message: ToWorker) -> None:
+        match message:
+            case Answer():
+                asker = self._asked.get(message.ask_id)
+                if asker is not None:
+                    asker.put(message)
+            case StopTask():
+                self.stop = message
+            case _:
+                self.stop = None
+                self.tasks.put(message)
+
+
+def _lost() -> bytes:
+    raise EOFError

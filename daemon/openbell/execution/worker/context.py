@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from openbell.execution.protocol import (
     Ask,
     ChainTask,
     Factory,
     Found,
+    FromWorker,
     NodeTask,
     Progressed,
     StopTask,
@@ -22,7 +26,7 @@ from openbell.execution.protocol import (
 from openbell.execution.worker.channel import Channel
 from openbell.execution.worker.quarantine import hold
 from openbell.sdk.backends import Backend
-from openbell.sdk.errors import PluginError, RetryableError
+from openbell.sdk.errors import FatalError, PluginError, QuotaExhaustedError, RetryableError
 from openbell.sdk.operators import BoundRule, DatasetContext, QuarantinedRow
 from openbell.sdk.providers import Provider
 from openbell.sdk.rules import RuleScope
@@ -45,8 +49,23 @@ def resolve(target: str) -> Callable[..., Any]:
 
 def make(factory: Factory) -> Any:  # noqa: ANN401 - whatever the factory makes
     """Return the object that `factory` describes."""
-    settings = resolve(factory.model).model_validate(factory.settings)  # type: ignore[attr-defined]
-    return resolve(factory.factory)(settings)
+    return resolve(factory.factory)(settings_of(factory))
+
+
+def settings_of(factory: Factory) -> Any:  # noqa: ANN401 - whatever the settings are
+    """Return the settings that `factory` describes; raises FatalError when they do not fit."""
+    try:
+        return resolve(factory.model).model_validate(factory.settings)  # type: ignore[attr-defined]
+    except ValidationError as error:
+        raise FatalError(f"the settings of {factory.name!r} do not fit: {error}") from error
+
+
+def wait_s(error: RetryableError, now: datetime) -> float | None:
+    """Return seconds until the vendor may be asked again, None when it did not say."""
+    reset_at = error.reset_at if isinstance(error, QuotaExhaustedError) else None
+    if error.retry_after_s is not None or reset_at is None:
+        return error.retry_after_s
+    return max(0.0, (reset_at - now).total_seconds())
 
 
 class TaskResources:
@@ -57,11 +76,22 @@ class TaskResources:
         self.channel = channel
         self._providers: dict[str, Provider] = {}
         self._backends: dict[str, Backend] = {}
-        self._now = from_us(task.now_us)
-        self._mark = time.monotonic()
+        self._set_time(from_us(task.now_us))
+        self._over = threading.Event()
         self.rows = 0
         self.batches = 0
         self.total_rows: int | None = None
+
+    def _set_time(self, now: datetime) -> None:
+        self._time = (now, time.monotonic())  # one value: two threads ask for the time
+
+    def end(self) -> None:
+        """Let everything of this task that still works notice that it is over."""
+        self._over.set()
+
+    def is_over(self) -> bool:
+        """Return whether the task is over."""
+        return self._over.is_set()
 
     @property
     def stop(self) -> StopTask | None:
@@ -70,14 +100,21 @@ class TaskResources:
 
     def now(self) -> datetime:
         """Return the daemon's time, carried on by this process's own clock."""
-        elapsed_us = int((time.monotonic() - self._mark) * 1_000_000)
-        return from_us(to_us(self._now) + elapsed_us)
+        at, mark = self._time
+        return from_us(to_us(at) + int((time.monotonic() - mark) * 1_000_000))
 
     def ask(self, question: Ask) -> bool:
         """Ask the daemon and set this process's time by its answer."""
-        is_granted, now = self.channel.ask(question)
-        self._now, self._mark = now, time.monotonic()
-        return is_granted
+        answer = self.channel.ask(question, self.is_over)
+        if answer is None:
+            return False
+        self._set_time(answer[1])
+        return answer[0]
+
+    def say(self, message: FromWorker) -> None:
+        """Report, unless the task is over: nobody listens for it then."""
+        if not self.is_over():
+            self.channel.send(message)
 
     def provider(self, name: str) -> Provider:
         """Return the provider `name`."""
@@ -97,15 +134,11 @@ class TaskResources:
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder / name)
 
-    def close(self) -> None:
-        """Close everything and delete the scratch files."""
-        for provider in self._providers.values():
-            provider.close()
-        for backend in self._backends.values():
-            backend.close()
-        self._providers.clear()
-        self._backends.clear()
-        shutil.rmtree(self.task.spool_dir, ignore_errors=True)
+    def closing(self) -> Iterator[Callable[[], None]]:
+        """Yield what closes each provider and backend and deletes the scratch files."""
+        yield from (provider.close for provider in self._providers.values())
+        yield from (backend.close for backend in self._backends.values())
+        yield lambda: shutil.rmtree(self.task.spool_dir, ignore_errors=True)
 
 
 def dataset_context(task: ChainTask) -> DatasetContext:
@@ -192,7 +225,7 @@ class WorkerContext:
 
     def is_stopping(self) -> bool:
         """Return whether the daemon asked for an early end."""
-        return self._resources.stop is not None
+        return self._resources.stop is not None or self._resources.is_over()
 
     def progress(self, *, rows: int, total_rows: int | None = None, request_count: int = 0) -> None:
         """Report rows."""
@@ -201,7 +234,7 @@ class WorkerContext:
         resources.batches += 1
         if total_rows is not None:
             resources.total_rows = total_rows
-        resources.channel.send(
+        resources.say(
             Progressed(
                 node=self.node,
                 rows=resources.rows,
@@ -220,7 +253,7 @@ class WorkerContext:
                 provider=provider,
                 failures=failures,
                 error_kind=error.kind,
-                retry_after_s=error.retry_after_s,
+                retry_after_s=wait_s(error, self.now()),
             )
         )
 
@@ -234,6 +267,6 @@ class WorkerContext:
 
     def report(self, chunk: int, verdict: str, findings: Sequence[Finding]) -> None:
         """Put findings on record."""
-        self._resources.channel.send(
+        self._resources.say(
             Found(node=self.node, chunk=chunk, verdict=verdict, findings=tuple(findings))
         )
