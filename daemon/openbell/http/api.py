@@ -12,6 +12,7 @@ from starlette.requests import Request
 from openbell.http.connections import Caller, caller_of
 from openbell.http.idempotency import AnswerKeeper
 from openbell.http.problems import ProblemError
+from openbell.http.redaction import Redaction
 from openbell.model.control import Engine, UnknownRunError
 from openbell.model.history import History, RunFilter
 from openbell.model.runs import RunRecord
@@ -64,6 +65,7 @@ class Api:
     clock: Clock
     heartbeat_s: float
     send_timeout_s: float
+    redaction: Redaction
     closing: anyio.Event = field(default_factory=anyio.Event)
     kept: AnswerKeeper = field(default_factory=AnswerKeeper)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -19,6 +18,7 @@ from openbell.http.events import EventRoutes
 from openbell.http.health import HealthRoutes
 from openbell.http.jobs import JobRoutes
 from openbell.http.problems import ProblemAnswer, of_domain, of_status, of_validation
+from openbell.http.redaction import Redacting, Redaction
 from openbell.http.runs import RunRoutes
 from openbell.http.schemas import requests
 from openbell.http.workflows import WorkflowRoutes
@@ -43,10 +43,10 @@ class HttpApp:
     `closing` ends every stream; the server sets it when it begins to stop.
     """
 
-    def __init__(self, app: FastAPI, *, token: str | None, closing: anyio.Event) -> None:
+    def __init__(self, app: FastAPI, parts: Api, *, token: str | None) -> None:
         self.api = app
-        self.closing = closing
-        self._guarded: ASGIApp = Guard(app, token=token)
+        self.closing = parts.closing
+        self._guarded: ASGIApp = Guard(Redacting(app, redaction=parts.redaction), token=token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request that may pass."""
@@ -82,6 +82,7 @@ def create_app(
         clock=clock,
         heartbeat_s=heartbeat_s,
         send_timeout_s=send_timeout_s,
+        redaction=Redaction(lambda: engine.deployment.secrets, own=[token] if token else ()),
     )
     app = FastAPI(
         title="openbell",
@@ -97,7 +98,7 @@ def create_app(
         app.mount(f"/x/{name}", mounted)
     _handle_errors(app, failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return HttpApp(app, token=token, closing=api.closing)
+    return HttpApp(app, api, token=token)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing_extensions import override
 from openbell.http.answers import plain
 from openbell.http.api import Api
 from openbell.http.connections import caller_of
+from openbell.http.redaction import Redaction
 
 EVENT_STREAM = "text/event-stream"
 _BUFFER = 16
@@ -31,10 +32,10 @@ class Message:
     data: Any
     id: int | None = None
 
-    def encode(self) -> bytes:
-        """Return the event as it goes over the wire."""
+    def encode(self, redaction: Redaction) -> bytes:
+        """Return the event as it goes over the wire, without secrets."""
         head = f"id: {self.id}\n" if self.id is not None else ""
-        body = msgspec.json.encode(self.data, enc_hook=plain)
+        body = msgspec.json.encode(redaction.value(self.data), enc_hook=plain)
         return f"{head}event: {self.event}\ndata: ".encode() + body + b"\n\n"
 
 
@@ -71,7 +72,7 @@ class EventStream(Response):
     async def _encode(self, pipe: MemoryObjectSendStream[bytes]) -> None:
         async with pipe, aclosing(self._messages) as messages:
             async for message in messages:
-                await pipe.send(message.encode())
+                await pipe.send(message.encode(self._api.redaction))
 
     async def _send_all(self, pipe: MemoryObjectReceiveStream[bytes], send: Send) -> None:
         with pipe:

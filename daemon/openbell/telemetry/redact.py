@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -19,7 +19,10 @@ MAX_DEPTH = 12
 MAX_KNOWN_KEYS = 4096
 _DONE = {MASK, MASK[:-1], f'"{MASK}"', f"'{MASK}'"}
 WHOLE_WORD_BELOW = 4
-"""Shorter secrets are replaced only where they stand alone, or every text would be shredded."""
+"""Shorter secrets are replaced only where they stand alone, or every text would be shredded.
+
+So short a secret is none: who wants it guesses it. Under a sensitive key it is hidden all the same.
+"""
 
 SENSITIVE_KEYS = frozenset(
     {
@@ -69,11 +72,19 @@ _WHOLE_LINE = re.compile(
 class Redactor:
     """Replaces secrets by `[redacted]`. Immutable; `secrets` are values, `keys` further names.
 
-    A key is sensitive when one of the names stands in it as whole words: `api_key`, `X-Api-Key`
+    `own` are whole texts that are shown even where a secret is the same word, such as the names of
+    states and fields: hiding them would hide nothing and break who reads them. A key is sensitive when one of the names stands in it as whole words: `api_key`, `X-Api-Key`
     and `vendorApiKey` are, `monkey` is not; `token_file` holds a path and is shown.
     """
 
-    def __init__(self, secrets: Iterable[str] = (), *, keys: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str] = (),
+        *,
+        keys: Iterable[str] = (),
+        own: Container[str] = frozenset(),
+    ) -> None:
+        self._own = own
         self._secrets = frozenset(secret for secret in secrets if secret)
         self._keys = SENSITIVE_KEYS | {_words(key) for key in keys}
         self._forms = _spellings(self._secrets)
@@ -82,7 +93,7 @@ class Redactor:
 
     def with_secrets(self, secrets: Iterable[str]) -> Redactor:
         """Return a redactor that knows `secrets` too; old ones stay secret."""
-        return Redactor(self._secrets | set(secrets), keys=self._keys)
+        return Redactor(self._secrets | set(secrets), keys=self._keys, own=self._own)
 
     def is_sensitive(self, key: str) -> bool:
         """Return whether a value under `key` is hidden whatever it is."""
@@ -113,7 +124,9 @@ class Redactor:
         """
         match value:
             case str():
-                shown: Any = self.text(value)
+                shown: Any = value if value in self._own else self.text(value)
+            case None | bool() | int() | float():
+                shown = value
             case bytes() | bytearray():
                 shown = self.text(value.decode("utf-8", "replace"))
             case BaseException():
@@ -137,7 +150,7 @@ class Redactor:
         text = str(key)
         known = self._known_keys.get(text)
         if known is None:
-            known = (self.text(text), self.is_sensitive(text))
+            known = (text if text in self._own else self.text(text), self.is_sensitive(text))
             if len(self._known_keys) < MAX_KNOWN_KEYS:
                 self._known_keys[text] = known
         return known
