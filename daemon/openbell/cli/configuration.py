@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openbell.cli.errors import BAD_CONFIG, NOT_FOUND, USAGE, CliError
+from openbell.cli.errors import BAD_CONFIG, NOT_FOUND, USAGE, CliError, is_about_a_run
 from openbell.cli.options import ConfigFile, Output, Profile, Set
 from openbell.cli.render import Format, Printer, say
 from openbell.model.places import config_file
@@ -141,6 +141,12 @@ def bad_config(error: SettingsError) -> CliError:
     """Return the error for a configuration that cannot be used."""
     count = len(error.problems)
     words = "1 problem" if count == 1 else f"{count} problems"
+    if is_about_a_run([problem.key for problem in error.problems]):
+        return CliError(
+            USAGE,
+            f"the run cannot be asked for like this: {words}",
+            details=[str(problem) for problem in error.problems],
+        )
     return CliError(
         BAD_CONFIG,
         f"the configuration cannot be used: {words}",

@@ -77,12 +77,19 @@ def of_problem(status: int, problem: Mapping[str, Any]) -> CliError:
         code = BAD_CONFIG
     entries = problem.get("errors") or ()
     if entries:
+        if is_about_a_run([str(entry.get("key") or "") for entry in entries]):
+            code = USAGE
         message = "the daemon refuses this"
         details = [_entry(entry) for entry in entries]
         return CliError(code, message, details=details)
     return CliError(
         code, str(problem.get("detail") or f"HTTP {status}"), hint=str(problem.get("hint") or "")
     )
+
+
+def is_about_a_run(keys: Sequence[str]) -> bool:
+    """Return whether problems at `keys` are the request's alone: the configuration is sound."""
+    return bool(keys) and all(key.startswith("params.") for key in keys)
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

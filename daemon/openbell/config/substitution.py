@@ -145,6 +145,18 @@ def fill_params(value: Plain, params: Mapping[str, Any]) -> Plain:
     return _rewrite(value, lambda name: params[name])
 
 
+def param_names(value: Plain) -> frozenset[str]:
+    """Return the name of every `${param}` in `value`."""
+    names: set[str] = set()
+
+    def note(name: str) -> str:
+        names.add(name)
+        return ""
+
+    _rewrite(value, note)
+    return frozenset(names)
+
+
 def _rewrite(value: Plain, answer: Callable[[str], Any]) -> Plain:
     if isinstance(value, Mapping):
         return {key: _rewrite(child, answer) for key, child in value.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from openbell.config.substitution import param_names
 from openbell.model.control import ConflictError, Submission, UnknownRunError
 from openbell.model.events import RunCancelRequested, RunSubmitted
 from openbell.model.history import DuplicateSubmissionError, RunFilter
@@ -17,6 +18,8 @@ from openbell.model.traces import new_trace_id, parse_traceparent
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
 from openbell.supervisor.services import Services
+
+_SPAN = ("from", "to")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,8 @@ class Intake:
 def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
     """Return a run's parameters: the definition's, the request's over them, and its span.
 
-    Raises SettingsError for a span or a time that cannot be read.
+    Raises SettingsError for a span or a time that cannot be read, and for what the pipeline would
+    leave unheard.
     """
     params: dict[str, object] = {**pipeline.params, **submission.params}
     if submission.session is None:
@@ -141,14 +145,39 @@ def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
                 params.setdefault(key, configured.isoformat())
     if submission.stop_after_s is not None:
         params["for_s"] = submission.stop_after_s
-    problems = [*_date_problems(params), *_time_problems(params)]
+    problems = [
+        *_date_problems(params),
+        *_time_problems(params),
+        *_unheard(params, submission, pipeline),
+    ]
     if problems:
         raise SettingsError(problems)
     return params
 
 
+def _unheard(
+    params: Mapping[str, object], submission: Submission, pipeline: Pipeline
+) -> Iterator[Problem]:
+    used = (param_names(node.settings) for node in pipeline.nodes)
+    known = set(pipeline.params).union(*used, _SPAN, ["for_s"])
+    for name in sorted(set(submission.params) - known):
+        shown = ", ".join(sorted(known - {*_SPAN, "for_s"})) or "none"
+        message = f"{pipeline.name!r} has no such parameter; there are: {shown}"
+        yield Problem(key=f"params.{name}", message=message)
+    if pipeline.mode == "live":
+        for key in sorted(set(_SPAN) & set(params)):
+            message = f"{pipeline.name!r} is live: it fetches what is new"
+            yield Problem(key=f"params.{key}", message=message, hint="a backfill has a span")
+    elif "for_s" in params:
+        message = f"{pipeline.name!r} is no live job: it ends when its work is done"
+        yield Problem(key="params.for_s", message=message, hint="leave --for out")
+
+
 def _date_problems(params: Mapping[str, object]) -> Iterator[Problem]:
-    for key in ("from", "to"):
+    start, end = (str(params.get(key) or "") for key in _SPAN)
+    if start and end and end < start:
+        yield Problem(key="params.to", message=f"{end} is before from, {start}")
+    for key in _SPAN:
         value = params.get(key)
         try:
             if value is not None:
