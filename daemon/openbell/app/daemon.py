@@ -16,6 +16,7 @@ import anyio
 
 from openbell import __version__
 from openbell.app.assembly import Place, Running, keep_house, load, running
+from openbell.app.mounts import mount_plugins
 from openbell.http.app import create_app
 from openbell.http.connections import Authorize
 from openbell.http.listeners import tcp_listener, unix_listener
@@ -24,6 +25,7 @@ from openbell.model.control import DaemonStatus
 from openbell.model.events import DaemonStarted
 from openbell.model.pipelines import DaemonOptions, Deployment
 from openbell.plugin_host import Registry, load_plugins
+from openbell.plugin_host.guard import Failure
 from openbell.sdk.clock import Clock, SystemClock
 from openbell.sdk.errors import Problem, RetryableError, SettingsError
 from openbell.service.activation import inherited_sockets
@@ -154,10 +156,12 @@ async def _serve(
     began_s: float,
 ) -> None:
     engine, clock = whole.engine, whole.clock
+    mounts = mount_plugins(whole.registry, partial(_not_served, telemetry))
     app = create_app(
         engine,
         whole.history,
-        plugins=whole.registry.plugins,
+        plugins=mounts.plugins,
+        mounts=mounts.apps,
         metrics=telemetry.render,
         clock=clock,
         version=__version__,
@@ -206,6 +210,16 @@ def _unexpected(telemetry: Telemetry, error: BaseException, what: str) -> None:
         "http.failed",
         request=what,
         exception="".join(traceback.format_exception(error)),
+    )
+
+
+def _not_served(telemetry: Telemetry, name: str, failure: Failure) -> None:
+    telemetry.logs.write(
+        logging.ERROR,
+        "plugin.routes_failed",
+        route=name,
+        error=failure.reason,
+        exception=failure.traceback,
     )
 
 

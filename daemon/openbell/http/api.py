@@ -53,6 +53,11 @@ class Plugin(Protocol):
         """Names it registered, by kind."""
         ...
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is wrong with a plugin that works all the same."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Api:

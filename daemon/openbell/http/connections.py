@@ -74,7 +74,8 @@ class Guard:
     """Lets a request pass when its peer is allowed, or when it carries the bearer token.
 
     Peers of the Unix socket need no token; anyone else does, and without a configured token
-    nobody else passes. Liveness may be asked by anyone who can connect over TCP.
+    nobody else passes. Liveness may be asked by anyone who can connect over TCP. Websockets are
+    closed before they open: there are none here, and none of a plugin's may be a way around.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None) -> None:
@@ -84,7 +85,8 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await receive()
+            await send({"type": "websocket.close"})
             return
         refusal = self._refusal(scope)
         if refusal is None:

@@ -110,6 +110,7 @@ class DaemonRoutes:
                     "version": plugin.version,
                     "state": plugin.state,
                     "reason": plugin.reason,
+                    "warnings": list(plugin.warnings),
                     "registers": _registered(plugin.registers),
                 }
                 for plugin in self._api.plugins

@@ -210,7 +210,10 @@ async def test_the_configuration_is_shown_without_secrets(client: httpx.AsyncCli
     answer = await client.get("/api/v1/config")
 
     assert answer.json()["providers"]["vendor"]["settings"]["api_key"] == "[redacted]"
-    assert answer.json()["providers"]["vendor"]["settings"]["url"] == "https://me:[redacted]@vendor.test/x"
+    assert (
+        answer.json()["providers"]["vendor"]["settings"]["url"]
+        == "https://me:[redacted]@vendor.test/x"
+    )
     assert SECRET not in answer.text
 
 

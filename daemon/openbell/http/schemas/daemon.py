@@ -16,6 +16,7 @@ class Plugin(BaseModel):
     version: str
     state: str
     reason: str
+    warnings: list[str]
     registers: dict[str, list[str]]
 
 
