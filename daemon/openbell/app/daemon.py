@@ -15,7 +15,8 @@ from pathlib import Path
 import anyio
 
 from openbell import __version__
-from openbell.app.assembly import Place, Running, keep_house, load, running
+from openbell.app.assembly import Place, Running, load, running
+from openbell.app.housekeeping import keep_house
 from openbell.app.mounts import mount_plugins
 from openbell.http.app import create_app
 from openbell.http.connections import Authorize

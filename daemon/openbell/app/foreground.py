@@ -10,12 +10,12 @@ import anyio
 
 from openbell.app.assembly import Place, Running, load, running
 from openbell.model.control import Submission
-from openbell.model.events import Event, NodeProgressed, StoredEvent
+from openbell.model.events import Event, NodeProgressed, PipelineParked, StoredEvent
 from openbell.model.history import RunFilter
 from openbell.model.runs import RunRecord, RunState
 from openbell.model.summary import sources, summarize
 from openbell.plugin_host import Registry
-from openbell.sdk.errors import RetryableError
+from openbell.sdk.errors import FatalError, RetryableError
 from openbell.service.signals import open_signals
 from openbell.supervisor.intake import run_params
 from openbell.supervisor.journal import Observer
@@ -61,6 +61,8 @@ async def run_in_foreground(
                         show(event)
                     elif _is_end(event, run.run_id):
                         break
+                    elif _is_parked(event, submission.pipeline):
+                        raise FatalError(_parked_reason(whole, submission.pipeline))
         summary = await _summary(whole, run.run_id)
         try:
             await whole.history.backup_if_due(now=whole.clock.now())
@@ -74,6 +76,16 @@ def _is_end(event: StoredEvent | Event, run_id: str) -> bool:
     return (
         isinstance(event, StoredEvent) and event.name == "run.finished" and event.run_id == run_id
     )
+
+
+def _is_parked(event: StoredEvent | Event, pipeline: str) -> bool:
+    is_parked = isinstance(event, StoredEvent) and event.name == PipelineParked.name
+    return is_parked and event.pipeline == pipeline  # type: ignore[union-attr]
+
+
+def _parked_reason(whole: Running, pipeline: str) -> str:
+    reason = whole.engine.pipelines()[0].reason
+    return f"the run of {pipeline!r} cannot go on: {reason}; the same command tries again"
 
 
 async def _left_open(whole: Running, submission: Submission) -> RunRecord | None:

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from openbell.model.control import Engine
-from openbell.sdk.errors import SettingsError
+from openbell.sdk.errors import RetryableError, SettingsError
 from openbell.service.notify import Notifier
 
 HANDLED = (Signals.SIGHUP, Signals.SIGTERM, Signals.SIGINT)
@@ -105,6 +105,8 @@ class _Reloads:
         except SettingsError as error:
             first = next(iter(error.problems), error)
             self._notifier.ready(f"reload refused: {first}")
+        except RetryableError as error:
+            self._notifier.ready(f"reload not possible now, send SIGHUP again: {error}")
         else:
             self._notifier.ready(
                 f"reloaded: {len(done.added)} added, {len(done.changed)} changed, "

@@ -136,7 +136,7 @@ async def test_an_error_in_closing_does_not_undo_what_was_done(tmp_path: Path) -
 
 async def test_settings_that_do_not_fit_are_not_tried_again(tmp_path: Path) -> None:
     async with works(tmp_path) as at:
-        answer = await at.run(chain_task(tmp_path, sink="", source={"odd": 1}))
+        answer = await at.run(chain_task(tmp_path, chunks="many"))
         assert isinstance(answer, Failed)
         assert (answer.node, answer.kind, answer.is_retryable) == ("source", "fatal", False)
 
