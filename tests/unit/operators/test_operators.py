@@ -269,3 +269,37 @@ def test_quarantine_holds_everything_of_a_chunk_that_was_refused_whole() -> None
     list(operator.process(Chunk(batch=bars(count=1), number=1, cursor="")))
     reasons = [row.reason for rows in world.held.values() for row in rows]
     assert reasons == ["too few rows", "too few rows", "refused with its batch"]
+
+
+def test_a_poll_that_outlasts_the_close_is_followed_by_another_at_once() -> None:
+    """The last bar of a session is complete while the poll before it is still at work."""
+    provider = Pages()
+    close = START.replace(hour=21, minute=0)
+    operator, world = ingest(
+        provider, live=True, at=close - timedelta(minutes=1), stop_at=close + timedelta(hours=1)
+    )
+    asked: list[FetchRequest] = provider.requests
+    original = provider.fetch
+
+    def slow(request: FetchRequest) -> Iterator[Page]:
+        provider.pages = [page(1, "x")]
+        world.at += timedelta(seconds=90)
+        return original(request)
+
+    provider.fetch = slow  # type: ignore[method-assign]
+    list(operator.produce())
+    first_two = [r.span.end - close for r in asked[:2]]
+    assert first_two == [timedelta(minutes=-1), timedelta(seconds=30)]
+
+
+def test_what_another_attempt_wrote_is_tidied_up_by_the_last_one() -> None:
+    class Tidy(FakeBackend):
+        maintained = 0
+
+        def maintain(self, dataset: str) -> None:
+            self.maintained += 1
+
+    backend = Tidy()
+    list(write(backend, first_chunk=3).finish())
+    list(write(backend).finish())
+    assert backend.maintained == 1
