@@ -17,6 +17,7 @@ import anyio
 from openbell import __version__
 from openbell.app.assembly import Place, Running, load, running
 from openbell.app.housekeeping import keep_house
+from openbell.app.memory import settle
 from openbell.app.mounts import mount_plugins
 from openbell.http.app import create_app
 from openbell.http.connections import Authorize
@@ -193,6 +194,7 @@ async def _serve(
                     startup_s=clock.monotonic() - began_s,
                 )
             )
+            settle()
             notifier.ready(status_line(engine.status()))
             await engine.drained.wait()
             notifier.stopping("work is put away")
