@@ -189,6 +189,7 @@ class WorkerPool:
             slot.worker.task_count += 1
             worn = "recycled: its task left a thread" if answer.is_worn else self._worn(slot.worker)
             if worn:
+                slot.state = "busy" if answer.is_worn else "idle"
                 await self._end(slot, worn)
             else:
                 slot.state, slot.idle_since_s = "idle", self._clock.monotonic()
@@ -269,9 +270,10 @@ class WorkerPool:
     async def _end(self, slot: _Slot, reason: str) -> None:
         if slot not in self._slots:
             return
+        is_idle = slot.state == "idle"
         slot.state = "stopping"
         self._slots.remove(slot)
-        exit_code = await slot.worker.stop()
+        exit_code = await slot.worker.stop(is_idle=is_idle)
         with anyio.CancelScope(shield=True):
             await self._tell(
                 WorkerStopped(

@@ -24,6 +24,7 @@ from openbell.execution.protocol import (
     FrameReader,
     FromWorker,
     Hello,
+    Shutdown,
     ToWorker,
     decode_from_worker,
     encode,
@@ -133,13 +134,19 @@ class WorkerProcess:
         """Return whether the process still runs."""
         return self._process.returncode is None
 
-    async def stop(self) -> int | None:
+    async def stop(self, *, is_idle: bool = False) -> int | None:
         """End the process and everything it started: SIGTERM, a grace time, SIGKILL.
+
+        One that is idle and not worn out is asked first, and leaves as a process does.
 
         Cancelled or not, the process is gone when this returns, unless the kernel does not let it
         go (it waits for a disk).
         """
         with anyio.CancelScope(shield=True):
+            if is_idle:
+                with anyio.move_on_after(_GRACE_S):
+                    await self.send(Shutdown())
+                    await self._process.wait()
             await self._line.aclose()
             if self._process.returncode is None:
                 self._signal(signal.SIGTERM)

@@ -186,11 +186,13 @@ class NodeEnd(msgspec.Struct, frozen=True, kw_only=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     """The task ended well; `is_interrupted` when it was stopped and will go on later.
 
+    `held` are chunks that a gate kept until the end of the input, in order; they are durable now.
     `is_worn`: something of the task still works in the process, which should not be used again.
     """
 
     ends: dict[str, NodeEnd] = {}
     is_interrupted: bool = False
+    held: tuple[ChunkDone, ...] = ()
     result: Any = None
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0

@@ -68,13 +68,17 @@ def _worse(one: str | None, other: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """How attempt `number` ended. `failed` is None for success; `totals` are over all attempts."""
+    """How attempt `number` ended. `failed` is None for success; `totals` are over all attempts.
+
+    `unrecorded` says that it succeeded, and is recorded together with what follows from that.
+    """
 
     done: Done | None
     failed: Failed | None
     totals: Mapping[str, Totals]
     made_progress: bool
     number: int
+    unrecorded: tuple[Event, ...] = ()
 
 
 class Attempt:
@@ -98,7 +102,9 @@ class Attempt:
         self._made_progress = False
 
     async def run(self, stop: StopSignal, limit: Node | None = None) -> AttemptResult:
-        """Run the attempt to its end; it is on record when this returns. `limit` has its timeout.
+        """Run the attempt to its end; `limit` has its timeout.
+
+        It is on record when this returns, except for a success: see `AttemptResult.unrecorded`.
 
         Cancelled: the worker is ended, and the attempt is recorded as interrupted; if the disk
         takes nothing then, whoever takes up the run does so.
@@ -127,9 +133,12 @@ class Attempt:
             if answer.kind in _REFUSALS:
                 self._services.broker.refused(self._task.dataset.provider, answer.retry_after_s)
             return self._result(None, answer)
-        state = "interrupted" if answer.is_interrupted else "success"
-        await self._record(self._finished(state, began_s, done=answer, pid=pid))
-        return self._result(answer, None)
+        if answer.is_interrupted:
+            await self._record(self._finished("interrupted", began_s, done=answer, pid=pid))
+            return self._result(answer, None)
+        held = [self._committed(chunk, clock.now()) for chunk in answer.held]
+        finished = self._finished("success", began_s, done=answer, pid=pid)
+        return replace(self._result(answer, None), unrecorded=(*held, finished))
 
     async def _submit(
         self, stop: StopSignal, limit: Node | None

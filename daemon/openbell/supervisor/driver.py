@@ -117,7 +117,7 @@ class RunDriver:
                 if result.done.is_interrupted:
                     await self._record(*self._changes(chain, NodeState.QUEUED))
                     raise Interrupted
-                await self._record(*self._ends(chain, result.done, result))
+                await self._record(*result.unrecorded, *self._ends(chain, result.done, result))
                 return
             assert result.failed is not None
             failures = 1 if result.made_progress else failures + 1

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,31 @@ async def test_a_job_runs_to_its_end_and_again_writes_nothing(tmp_path: Path) ->
             totals.append((written.rows_written, written.rows_unchanged))
             assert {n.attempts for n in nodes.values()} == {0, 1}
         assert totals == [(2880, 0), (0, 2880)]
+
+
+async def test_rows_that_wait_for_the_whole_input_have_receipts_as_well(tmp_path: Path) -> None:
+    text = (
+        CONFIG
+        + """
+pipelines:
+  whole:
+    nodes:
+      fetch: {op: ingest, dataset: bars}
+      check: {op: gate, needs: [fetch], rules: [{name: row_count, min: 1}]}
+      publish: {op: write, needs: {check: [pass, warn]}, to: primary}
+"""
+    )
+    async with at_work(place_of(tmp_path, text)) as whole:
+        run = await whole.engine.submit(
+            Submission(pipeline="whole", start=date(2026, 1, 5), end=date(2026, 1, 5))
+        )
+        done = await ended(whole, run)
+        assert (done.state, done.error) == (RunState.SUCCESS, "")
+        commits = await whole.history.lineage("bars")
+        assert sum(commit["rows"] for commit in commits) == 2880
+        point = await whole.history.checkpoint(run.run_id, "fetch")
+        assert point is not None
+        assert (point.next_chunk, len(commits)) == (6, 6)
 
 
 async def test_a_dry_run_leaves_nothing_behind(tmp_path: Path) -> None:

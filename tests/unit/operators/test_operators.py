@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from openbell.operators.ingest import IngestOperator
 from openbell.operators.quarantine import QuarantineOperator
@@ -296,8 +297,10 @@ def test_what_another_attempt_wrote_is_tidied_up_by_the_last_one() -> None:
     class Tidy(FakeBackend):
         maintained = 0
 
-        def maintain(self, dataset: str) -> None:
+        @override
+        def maintain(self, dataset: str) -> int:
             self.maintained += 1
+            return 0
 
     backend = Tidy()
     list(write(backend, first_chunk=3).finish())

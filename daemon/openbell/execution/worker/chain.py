@@ -146,14 +146,13 @@ class ChainRun:
             self._stream(ahead, source)
         except Exception:
             self._resources.end()
-            raise
-        finally:
             self.is_worn = not ahead.close()
+            raise
+        self.is_worn = not ahead.close()
         stop = self._resources.stop
         is_interrupted = stop is not None and stop.is_interrupt
-        if not is_interrupted:
-            self._finish()
-        return Done(ends=self.ends(), is_interrupted=is_interrupted)
+        held = () if is_interrupted else tuple(self._finish())
+        return Done(ends=self.ends(), is_interrupted=is_interrupted, held=held)
 
     def _open(self) -> None:
         dataset = dataset_context(self._task)
@@ -212,7 +211,11 @@ class ChainRun:
             if is_open(outcomes, emission.outcome):
                 self._process(following, emission.chunk)
 
-    def _finish(self) -> None:
+    def _finish(self) -> Iterator[ChunkDone]:
+        """Let every node finish; yield the chunks that waited for it, once they are durable.
+
+        They are told with the end and not before: a run that goes on must judge them all again.
+        """
         for step in self._steps:
             try:
                 emissions = step.operator.finish()
@@ -220,29 +223,31 @@ class ChainRun:
                 raise NodeError(step.task.name) from error
             for emission in self._guarded(step, emissions):
                 self._pass_on(step, emission)
+                yield self._chunk_done(emission.chunk, self._steps[0].operator.outcome())
 
     def _checkpoint(self, made: _Made) -> None:
+        self._resources.channel.send(self._chunk_done(made.chunk, made.outcome))
+
+    def _chunk_done(self, chunk: Chunk, source: NodeOutcome) -> ChunkDone:
         receipts: dict[str, Receipt] = {}
         written_s = 0.0
         totals: dict[str, Totals] = {}
         for step in self._steps:
-            outcome = made.outcome if step is self._steps[0] else step.operator.outcome()
+            outcome = source if step is self._steps[0] else step.operator.outcome()
             totals[step.task.name] = totals_of(outcome, is_gate=step.task.op == "gate")
             written_s += outcome.write_duration_s
             for receipt in outcome.receipts[-1:]:
                 if receipt.key != step.receipts_seen:
                     step.receipts_seen = receipt.key
                     receipts[step.task.name] = receipt
-        self._resources.channel.send(
-            ChunkDone(
-                next_chunk=made.chunk.number + 1,
-                cursor=made.chunk.cursor,
-                totals=totals,
-                receipts=receipts,
-                write_duration_s=written_s - self._write_s,
-            )
+        before_s, self._write_s = self._write_s, written_s
+        return ChunkDone(
+            next_chunk=chunk.number + 1,
+            cursor=chunk.cursor,
+            totals=totals,
+            receipts=receipts,
+            write_duration_s=written_s - before_s,
         )
-        self._write_s = written_s
 
     def ends(self) -> dict[str, NodeEnd]:
         """Return how each node stands; also after a failure."""
