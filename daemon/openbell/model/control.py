@@ -165,7 +165,7 @@ class Engine(Protocol):
         ...
 
     async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
-        """Submit an ended run again, going on after its last checkpoint."""
+        """Submit an ended run again, from its beginning: what is there already is recognised."""
         ...
 
     async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:
