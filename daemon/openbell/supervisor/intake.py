@@ -8,12 +8,13 @@ from datetime import date
 from typing import Protocol
 
 from openbell.config.substitution import param_names
+from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.control import ConflictError, Submission, UnknownRunError
 from openbell.model.events import RunCancelRequested, RunSubmitted
 from openbell.model.history import DuplicateSubmissionError, RunFilter
 from openbell.model.ids import JobId
 from openbell.model.pipelines import Pipeline
-from openbell.model.runs import IllegalStepError, RunRecord
+from openbell.model.runs import IllegalStepError, RunRecord, RunState
 from openbell.model.traces import new_trace_id, parse_traceparent
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
@@ -84,7 +85,7 @@ class Intake:
             await services.journal.record(event)
         except DuplicateSubmissionError as duplicate:
             return await self.find(duplicate.run_id)
-        run = await self.find(run_id)
+        run = queued(event)
         await self._pipelines.enqueue(run)
         return run
 
@@ -129,6 +130,25 @@ class Intake:
         return await self._accept(again, retry_of=run)
 
 
+def queued(event: RunSubmitted) -> RunRecord:
+    """Return the run that `event` began, as history answers it, without asking there."""
+    return RunRecord(
+        run_id=event.run_id,
+        job_id=event.job_id,
+        pipeline=event.pipeline,
+        workflow_version=event.workflow_version,
+        mode=event.mode,
+        state=RunState.QUEUED,
+        params=decode_body(encode_plain(event.params)),
+        submitted_at=event.at,
+        session=event.session,
+        retry_of=event.retry_of,
+        origin=event.origin,
+        dry_run=event.dry_run,
+        trace_id=event.trace_id,
+    )
+
+
 def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
     """Return a run's parameters: the definition's, the request's over them, and its span.
 
@@ -158,8 +178,9 @@ def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
 def _unheard(
     params: Mapping[str, object], submission: Submission, pipeline: Pipeline
 ) -> Iterator[Problem]:
-    used = (param_names(node.settings) for node in pipeline.nodes)
-    known = set(pipeline.params).union(*used, _SPAN, ["for_s"])
+    known = {*pipeline.params, *_SPAN, "for_s"}
+    if not known.issuperset(submission.params):
+        known.update(*(param_names(node.settings) for node in pipeline.nodes))
     for name in sorted(set(submission.params) - known):
         shown = ", ".join(sorted(known - {*_SPAN, "for_s"})) or "none"
         message = f"{pipeline.name!r} has no such parameter; there are: {shown}"

@@ -15,6 +15,7 @@ from openbell.model import events as ev
 from openbell.model.bodies import MAX_LOG_BYTES
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError, RunFilter
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.supervisor.intake import queued
 
 pytestmark = pytest.mark.integration
 
@@ -95,6 +96,15 @@ async def test_the_second_submission_under_a_key_names_the_first_run(history: Hi
     assert first is not None
     assert first.run_id == "run_1"
     assert await history.submission("other") is None
+
+
+async def test_a_submission_is_answered_as_history_would(history: HistoryStore) -> None:
+    params = {"symbols": ("AAPL",), "limits": {"rows": 5}}
+    event = story.submitted(
+        params=params, session="2026-01-05", retry_of="run_0", dry_run=True, origin="api"
+    )
+    await history.record(story.defined(), event)
+    assert queued(event) == await history.run("run_1")
 
 
 ILLEGAL: dict[str, tuple[Callable[[], ev.Event], type[Exception], str]] = {
