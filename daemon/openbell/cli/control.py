@@ -113,7 +113,7 @@ def retry(
     socket: Socket = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Submit an ended run again; it goes on after its last checkpoint."""
+    """Submit an ended run again, as it was asked for; what is stored already stays unchanged."""
     del from_failed
     answer = client(socket, state_dir).call("PUT", f"/api/pipeline/jobs/{part(run)}/retry")
     _show_run(answer, output, f"run {answer['run_id']} retries {answer['retry_of']}")
