@@ -54,20 +54,31 @@ class DaemonRoutes:
         """Read the configuration again and apply the difference; a wrong one changes nothing."""
 
         async def make() -> Response:
-            reloaded = await self._api.engine.reload()
-            return JsonAnswer(answers.fields(reloaded))
+            return JsonAnswer(answers.fields(await self._api.engine.reload()))
 
         return await self._api.kept.once(request, idempotency_key, make)
 
-    async def stop(self, body: StopRequest | None = None) -> Response:
+    async def stop(
+        self,
+        request: Request,
+        body: StopRequest | None = None,
+        *,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """End the daemon: after the work in hand, or at once with `{"how": "fast"}`."""
-        self._api.engine.request_stop(fast=body is not None and body.how == "fast")
-        return JsonAnswer(answers.fields(self._api.engine.status()), status_code=202)
+        is_fast = body is not None and body.how == "fast"
+        return await self._end(request, idempotency_key, is_fast=is_fast)
 
-    async def drain(self) -> Response:
+    async def drain(self, request: Request, *, idempotency_key: IdempotencyKey = None) -> Response:
         """Take no more work, let the work in hand end, then end the daemon."""
-        self._api.engine.request_stop(fast=False)
-        return JsonAnswer(answers.fields(self._api.engine.status()), status_code=202)
+        return await self._end(request, idempotency_key, is_fast=False)
+
+    async def _end(self, request: Request, key: str | None, *, is_fast: bool) -> Response:
+        async def make() -> Response:
+            self._api.engine.request_stop(fast=is_fast)
+            return JsonAnswer(answers.fields(self._api.engine.status()), status_code=202)
+
+        return await self._api.kept.once(request, key, make)
 
     async def pipelines(self) -> Response:
         """List every pipeline, by name."""
@@ -77,13 +88,33 @@ class DaemonRoutes:
         """Show one pipeline."""
         return JsonAnswer(answers.pipeline(self._find(id)))
 
-    async def pause(self, id: str) -> Response:  # noqa: A002 - the name in the path
+    async def pause(
+        self,
+        request: Request,
+        id: str,  # noqa: A002 - the name in the path
+        *,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """Start no more runs of this pipeline; running ones go on."""
-        return JsonAnswer(answers.pipeline(await self._api.engine.pause(id)))
 
-    async def resume(self, id: str) -> Response:  # noqa: A002 - the name in the path
+        async def make() -> Response:
+            return JsonAnswer(answers.pipeline(await self._api.engine.pause(id)))
+
+        return await self._api.kept.once(request, idempotency_key, make)
+
+    async def resume(
+        self,
+        request: Request,
+        id: str,  # noqa: A002 - the name in the path
+        *,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """Let a paused or parked pipeline work again."""
-        return JsonAnswer(answers.pipeline(await self._api.engine.resume(id)))
+
+        async def make() -> Response:
+            return JsonAnswer(answers.pipeline(await self._api.engine.resume(id)))
+
+        return await self._api.kept.once(request, idempotency_key, make)
 
     async def datasets(self) -> Response:
         """List the configured datasets, by name."""

@@ -15,7 +15,10 @@ from openbell.http.routing import add
 from openbell.http.schemas.requests import JobRequest
 from openbell.model.control import Submission
 from openbell.model.history import RunFilter
+from openbell.model.pipelines import from_definition
 from openbell.model.runs import RunRecord, RunState
+from openbell.sdk.errors import SettingsError
+from openbell.supervisor.intake import run_params
 
 Traceparent = Annotated[str | None, Header(max_length=200)]
 IdempotencyKey = Annotated[
@@ -82,25 +85,33 @@ async def submit(api: Api, request: Request, submission: Submission) -> Response
     async def make() -> Response:
         if key is not None:
             earlier = await api.history.submission(key)
-            if earlier is not None and not _is_twin(earlier, submission):
+            if earlier is not None and not await _is_twin(api, earlier, submission):
                 raise conflict(key)
         return accepted(await api.engine.submit(submission))
 
     return await api.kept.once(request, key, make)
 
 
-def _is_twin(earlier: RunRecord, submission: Submission) -> bool:
-    """Return whether a run of before the last restart can be what `submission` asks for."""
+async def _is_twin(api: Api, earlier: RunRecord, submission: Submission) -> bool:
+    """Return whether the run of a key that was kept on disk is what `submission` asks for.
+
+    Its parameters are worked out again from the version of the definition that it was accepted
+    under, so that a definition that changed since makes no difference.
+    """
     session = submission.session.isoformat() if submission.session else None
-    span = {"from": submission.start, "to": submission.end}
-    asked = {name: label.isoformat() for name, label in span.items() if label is not None}
-    return (
-        earlier.pipeline == submission.pipeline
-        and earlier.session == session
-        and earlier.dry_run == submission.dry_run
-        and all(earlier.params.get(name) == value for name, value in submission.params.items())
-        and all(earlier.params.get(name, label) == label for name, label in asked.items())
-    )
+    if (earlier.pipeline, earlier.session, earlier.dry_run) != (
+        submission.pipeline,
+        session,
+        submission.dry_run,
+    ):
+        return False
+    record = await api.history.workflow(earlier.pipeline, earlier.workflow_version)
+    if record is None:
+        return False
+    try:
+        return run_params(submission, from_definition(record.definition)) == earlier.params
+    except SettingsError:
+        return False
 
 
 def accepted(run: RunRecord) -> JsonAnswer:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -226,13 +227,69 @@ async def test_a_key_of_before_a_restart_is_refused_for_other_sessions(
     params = {"from": "2024-01-02", "to": "2024-01-31"}
     run = await served.engine.submit(Submission(pipeline="lean_daily", params=params))
     served.engine.history.keys["k"] = run.run_id
-    body = {"job": "lean_daily", "from": "2024-01-03"}
+    body = {"job": "lean_daily", "from": "2024-01-03", "to": "2024-01-31"}
     other = await client.post("/api/pipeline/jobs", json=body, headers={"idempotency-key": "k"})
     body["from"] = "2024-01-02"
     same = await client.post("/api/pipeline/jobs", json=body, headers={"idempotency-key": "k"})
 
     assert (other.status_code, same.status_code) == (422, 202)
     assert same.json()["run_id"] == run.run_id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"params": {"x": 1, "y": 2}},
+        {"params": {}},
+        {"params": {"x": 2}},
+        {"params": {"x": 1}, "to": "2024-01-31"},
+        {"params": {"x": 1}, "for": "10m"},
+        {"params": {"x": 1}, "session": "2024-01-31"},
+    ],
+    ids=["more", "fewer", "other", "span", "time", "session"],
+)
+async def test_a_key_of_before_a_restart_is_for_one_request_only(
+    served: Served, client: httpx.AsyncClient, other: dict[str, Any]
+) -> None:
+    definition = served.engine.history.definitions["lean_daily"]
+    known = {**definition.definition, "params": {"x": 0, "y": 0}}
+    served.engine.history.definitions["lean_daily"] = replace(definition, definition=known)
+    run = await served.engine.submit(
+        Submission(pipeline="lean_daily", params={"x": 1, "y": 0, "from": "2024-01-02"})
+    )
+    served.engine.history.keys["k"] = run.run_id
+    headers = {"idempotency-key": "k"}
+    body = {"job": "lean_daily", "from": "2024-01-02", "params": {"x": 1}}
+    if "session" in other:
+        del body["from"]
+    refused = await client.post("/api/pipeline/jobs", json={**body, **other}, headers=headers)
+    body = {"job": "lean_daily", "from": "2024-01-02", "params": {"x": 1}}
+    same = await client.post("/api/pipeline/jobs", json=body, headers=headers)
+
+    assert refused.json()["type"] == "urn:openbell:problem:idempotency-conflict"
+    assert same.json()["run_id"] == run.run_id
+
+
+async def test_every_post_takes_a_key(served: Served, client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    posts = [(path, route["post"]) for path, route in document["paths"].items() if "post" in route]
+    without = [
+        path
+        for path, operation in posts
+        if "idempotency-key" not in [each["name"] for each in operation.get("parameters", ())]
+    ]
+    headers = {"idempotency-key": "k"}
+    first = await client.post("/api/v1/pipelines/lean_daily/pause", headers=headers)
+    await client.post("/api/v1/pipelines/lean_daily/resume")
+    again = await client.post("/api/v1/pipelines/lean_daily/pause", headers=headers)
+    other = await client.post("/api/v1/drain", headers=headers)
+
+    assert without == []
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+    assert served.engine.paused == set()
+    assert other.status_code == 422
+    assert served.engine.stops == []
 
 
 async def test_twins_that_come_at_once_make_one_run(
