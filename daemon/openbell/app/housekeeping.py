@@ -7,17 +7,19 @@ from datetime import timedelta
 
 from openbell.app.assembly import Running
 from openbell.sdk.errors import RetryableError
+from openbell.supervisor.dispatch import Dispatcher
+from openbell.supervisor.upkeep import fold, tables
 
 _EVERY_S = 3600.0
 
 
 async def keep_house(whole: Running, failed: Callable[[RetryableError], None]) -> None:
-    """Prune history by age and count once an hour, and back it up once a day, until cancelled.
+    """Prune history and fold what live jobs write once an hour, back up once a day, for ever.
 
     `failed` hears why one of them could not be done this time; it is tried again an hour later.
     """
     while True:
-        for task in (_prune, _back_up):
+        for task in (_prune, _fold, _back_up):
             try:
                 await task(whole)
             except RetryableError as error:
@@ -31,6 +33,18 @@ async def _prune(whole: Running) -> None:
         before=whole.clock.now() - timedelta(days=options.history_keep_days),
         keep_runs=options.history_keep_runs,
     )
+
+
+async def _fold(whole: Running) -> None:
+    deployment = whole.engine.deployment
+    dispatch = Dispatcher(whole.services, deployment)
+    written: set[tuple[str, str]] = set()
+    for status in whole.engine.pipelines():
+        pipeline = deployment.pipelines.get(status.name)
+        if pipeline is not None and pipeline.mode == "live" and status.active_runs:
+            written |= tables(pipeline)
+    for storage, dataset in sorted(written):
+        await fold(whole.services.executor, dispatch, storage, dataset)
 
 
 async def _back_up(whole: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from openbell.sdk.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """How many workers there may be, and when one is replaced."""
+    """How many workers there may be beside those of live jobs, and when one is replaced."""
 
     max_workers: int = 2
     idle_s: float = 60.0
@@ -70,6 +71,18 @@ class Listener(Protocol):
     async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
         """Return whether a question is granted, and the time in microseconds since 1970."""
         ...
+
+
+class SilentListener:
+    """Listens to a task that has nothing to report and nothing to ask."""
+
+    async def hear(self, message: FromWorker) -> None:
+        """Let it pass."""
+
+    async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
+        """Refuse: a plain function asks nothing."""
+        del question, stop
+        return False, 0
 
 
 class Executor(Protocol):
@@ -173,8 +186,12 @@ class WorkerPool:
     async def submit(
         self, task: ChainTask | CallTask, listener: Listener, stop: StopSignal
     ) -> tuple[Done | Failed, int]:
-        """Run `task` in a worker of this machine; see `Executor.submit`."""
-        async with self._turns:
+        """Run `task` in a worker of this machine; see `Executor.submit`.
+
+        A live job owns its worker: it waits for no turn, and keeps nobody else waiting for one.
+        """
+        owns_worker = isinstance(task, ChainTask) and task.live
+        async with contextlib.nullcontext() if owns_worker else self._turns:
             if stop.is_asked() and stop.is_interrupt:
                 return Done(is_interrupted=True), 0
             slot = await self._take()

@@ -13,25 +13,13 @@ from openbell.calendars.overlays import OverlayError
 from openbell.calendars.snapshot import SnapshotError
 from openbell.calendars.store import BUILDER, SessionStore
 from openbell.calendars.table import CalendarTable
-from openbell.execution.pool import Executor, StopSignal
+from openbell.execution.pool import Executor, SilentListener, StopSignal
 from openbell.execution.process import WorkerLostError
-from openbell.execution.protocol import Ask, CallTask, Failed, FromWorker
+from openbell.execution.protocol import CallTask, Failed
 from openbell.model.pipelines import Overlay
 from openbell.sdk.clock import Clock
 from openbell.sdk.errors import FatalError, TransientError
 from openbell.sdk.values import SessionTable
-
-
-class _Silent:
-    """Listens to a task that has nothing to report."""
-
-    async def hear(self, message: FromWorker) -> None:
-        """Let it pass."""
-
-    async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
-        """Refuse: a plain function asks nothing."""
-        del question, stop
-        return False, 0
 
 
 class CalendarDesk:
@@ -76,7 +64,7 @@ class CalendarDesk:
             },
         )
         try:
-            answer, _ = await self._executor.submit(task, _Silent(), StopSignal())
+            answer, _ = await self._executor.submit(task, SilentListener(), StopSignal())
         except WorkerLostError as error:
             raise TransientError(f"calendar {name!r} cannot be built for now: {error}") from error
         if isinstance(answer, Failed):

@@ -138,7 +138,7 @@ class Dispatcher:
             nodes=tuple(self._node(node, inside) for node in chain.nodes),
             dataset=self._dataset(dataset, covered.sessions, covered, storage),
             providers={dataset.provider: self._provider(dataset.provider)},
-            backends={name: self._backend(name) for name in storage},
+            backends={name: self.backend(name) for name in storage},
             cursor=checkpoint.cursor if checkpoint else None,
             first_chunk=checkpoint.next_chunk if checkpoint else 0,
             live=run.mode == "live",
@@ -213,7 +213,8 @@ class Dispatcher:
             settings=dict(use.settings),
         )
 
-    def _backend(self, name: str) -> Factory:
+    def backend(self, name: str) -> Factory:
+        """Return how a worker makes the storage called `name`."""
         use = _known(self._deployment.storage, name, "storage")
         spec = _known(self._services.specs.backends, use.type, "storage type")
         return Factory(
