@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Protocol
 
+from openbell.config.plugins import Registry
 from openbell.execution.pool import Executor
 from openbell.model.history import History
 from openbell.model.ids import IdSource
 from openbell.model.pipelines import Deployment
 from openbell.pacing.broker import PacingBroker
 from openbell.sdk.clock import Clock
-from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
 from openbell.sdk.values import SessionTable
 from openbell.supervisor.journal import Journal
-
-
-class Specs(Protocol):
-    """The registered plugins, by kind and name."""
-
-    @property
-    def providers(self) -> Mapping[str, ProviderSpec]:
-        """Provider types."""
-        ...
-
-    @property
-    def rules(self) -> Mapping[str, RuleSpec]:
-        """Rules."""
-        ...
-
-    @property
-    def backends(self) -> Mapping[str, BackendSpec]:
-        """Backend types."""
-        ...
-
-    @property
-    def operators(self) -> Mapping[str, OperatorSpec]:
-        """Operators."""
-        ...
 
 
 class Sessions(Protocol):
@@ -68,7 +44,7 @@ class Services:
     executor: Executor
     broker: PacingBroker
     sessions: Sessions
-    specs: Specs
+    specs: Registry
     ids: IdSource
     state_dir: Path
     deployment: Deployment
