@@ -19,7 +19,7 @@ from doubles.engine import DoubleEngine
 from openbell.http.app import HttpApp, create_app
 from openbell.http.connections import Authorize, uid_of
 from openbell.http.listeners import tcp_listener, unix_listener
-from openbell.http.server import MAX_CONNECTIONS, serve
+from openbell.http.server import IDLE_S, MAX_CONNECTIONS, serve
 from openbell.plugin_host import PluginInfo
 from openbell.testing.clock import ManualClock
 
@@ -89,6 +89,7 @@ async def serving(
     authorize: Authorize = owner_only,
     *,
     max_connections: int = MAX_CONNECTIONS,
+    idle_s: float = IDLE_S,
     **options: Any,
 ) -> AsyncIterator[Served]:
     engine = DoubleEngine()
@@ -101,7 +102,7 @@ async def serving(
         # A task of the test's own loop: a fixture may be left in another task than it was entered.
         server = asyncio.create_task(
             run(
-                server=partial(serve, app, max_connections=max_connections),
+                server=partial(serve, app, max_connections=max_connections, idle_s=idle_s),
                 sockets=[unix, tcp],
                 authorize=authorize,
                 shutdown=shutdown,

@@ -72,7 +72,7 @@ def create_app(
     `token` is what clients over TCP must send; without one nobody passes there. `metrics` renders
     Prometheus' text. `failed` hears of errors that are bugs. `mounts` are applications of plugins
     by name, mounted under `/x/{name}`. Streams send a comment after `heartbeat_s` of silence and
-    cut off a client that reads nothing for `send_timeout_s`.
+    cut off a client that reads nothing for `send_timeout_s`; a body may pause that long.
     """
     api = Api(
         engine=engine,
@@ -96,7 +96,7 @@ def create_app(
         app.include_router(routes(api).router())
     for name, mounted in mounts:
         app.mount(f"/x/{name}", mounted)
-    _handle_errors(app, failed)
+    _handle_errors(app, failed, patience_s=send_timeout_s)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return HttpApp(app, api, token=token)
 
@@ -107,7 +107,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return document(app)
 
 
-def _handle_errors(app: FastAPI, failed: Failed | None) -> None:
+def _handle_errors(app: FastAPI, failed: Failed | None, *, patience_s: float) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         model = _KNOWN_KEYS.get(request.url.path, requests.RunOptions)
@@ -120,7 +120,7 @@ def _handle_errors(app: FastAPI, failed: Failed | None) -> None:
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, of_framework)
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, patience_s=patience_s)
     app.add_middleware(_Catch, failed=failed)
 
 

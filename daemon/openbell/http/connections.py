@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import re
 import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openbell.http.problems import ProblemAnswer, ProblemError
 
 SCOPE_KEY = "openbell.caller"
+_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
 _UCRED = struct.Struct("iII")
 
 Authorize = Callable[[socket.socket], bool]
@@ -58,7 +61,10 @@ _STRANGER = Caller(uid=None, is_allowed=False, abort=_nothing)
 
 
 class WithCaller:
-    """Puts the caller of one connection into the scope of each of its requests."""
+    """Puts the caller of one connection into the scope of each of its requests.
+
+    A target in absolute form (RFC 9112, section 3.2.2) becomes its path.
+    """
 
     def __init__(self, app: ASGIApp, caller: Caller) -> None:
         self._app = app
@@ -67,6 +73,8 @@ class WithCaller:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller."""
         scope[SCOPE_KEY] = self._caller
+        if scope["type"] == "http" and (found := _ABSOLUTE.match(scope["path"])):
+            scope["path"] = scope["path"][found.end() :] or "/"
         await self._app(scope, receive, send)
 
 
@@ -126,14 +134,15 @@ class Guard:
 
 
 class BodyLimit:
-    """Refuses bodies of more than `max_bytes`, announced or not."""
+    """Refuses bodies of more than `max_bytes`, announced or not, and those that stop coming."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, patience_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; reading more than the limit of its body raises HTTPException 413."""
+        """Pass a request on; reading its body raises HTTPException 413, and 408 after a pause."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -142,13 +151,21 @@ class BodyLimit:
             if name == b"content-length" and (not value.isdigit() or int(value) > left):
                 raise self._refusal()
 
+        is_whole = False
+
         async def counted() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise HTTPException(413, str(self._refusal()))
-            return message
+            nonlocal left, is_whole
+            if is_whole:
+                return await receive()
+            with anyio.move_on_after(self._patience_s):
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if left < 0:
+                    raise HTTPException(413, str(self._refusal()))
+                is_whole = not message.get("more_body", False)
+                return message
+            detail = f"nothing more of the body came for {self._patience_s:g} s"
+            raise HTTPException(408, detail)
 
         await self._app(scope, counted, send)
 

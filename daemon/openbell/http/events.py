@@ -11,7 +11,7 @@ from starlette.responses import Response
 from openbell.http import answers
 from openbell.http.answers import page
 from openbell.http.api import Api
-from openbell.http.routing import add
+from openbell.http.routing import MAX_ID, add
 from openbell.http.sse import EVENT_STREAM, EventStream, Message
 from openbell.model.events import Event, StoredEvent
 
@@ -36,10 +36,10 @@ class EventRoutes:
         *,
         run: str | None = None,
         pipeline: str | None = None,
-        after: Annotated[int | None, Query(ge=0)] = None,
+        after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
         follow: bool = True,
         limit: Annotated[int, Query(ge=1, le=5000)] = _PAGE,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_ID)] = None,
     ) -> Response:
         """Stream events: those after `after` or `Last-Event-ID`, then each as it happens.
 

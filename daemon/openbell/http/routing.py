@@ -11,6 +11,8 @@ from starlette.responses import Response
 from openbell.http.answers import JsonAnswer
 
 JSON = "application/json"
+MAX_ID = 2**63 - 1
+"""The largest number that history can hold."""
 Handler = Callable[..., Awaitable[Response]]
 
 

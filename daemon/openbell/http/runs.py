@@ -11,7 +11,7 @@ from starlette.responses import Response
 from openbell.http import answers
 from openbell.http.answers import JsonAnswer, page
 from openbell.http.api import Api
-from openbell.http.routing import add
+from openbell.http.routing import MAX_ID, add
 from openbell.http.sse import EVENT_STREAM, EventStream, Message
 from openbell.model.history import RunFilter
 from openbell.model.runs import RunState
@@ -88,11 +88,11 @@ class RunRoutes:
         id: str,  # noqa: A002 - the name in the path
         *,
         node: str | None = None,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
         limit: LogLimit = _LOG_PAGE,
         follow: bool = False,
         accept: Annotated[str, Header()] = "application/json",
-        last_event_id: Annotated[int, Header(ge=0)] = 0,
+        last_event_id: Annotated[int, Header(ge=0, le=MAX_ID)] = 0,
     ) -> Response:
         """List a run's log lines after line `after`; with `follow`, stream them as they come.
 

@@ -21,6 +21,7 @@ from openbell.http.connections import Authorize, Caller, WithCaller, uid_of
 
 GRACE_S = 3.0
 MAX_CONNECTIONS = 1000
+IDLE_S = 75.0
 _BACKLOG = 512
 
 
@@ -34,13 +35,18 @@ class Server:
     """
 
     def __init__(
-        self, app: HttpApp, *, authorize: Authorize, max_connections: int = MAX_CONNECTIONS
+        self,
+        app: HttpApp,
+        *,
+        authorize: Authorize,
+        max_connections: int = MAX_CONNECTIONS,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._app = app
         self._authorize = authorize
         self._max_connections = max_connections
         self._context = WorkerContext(None)
-        self._config = _config()
+        self._config = _config(idle_s)
         self._open: set[asyncio.Task[None]] = set()
 
     async def run(
@@ -75,7 +81,7 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._open) >= self._max_connections:
+        if len(self._open) >= self._room(writer):
             writer.transport.abort()
             return
         self._open.add(task)
@@ -89,6 +95,11 @@ class Server:
                 raise
         finally:
             self._open.discard(task)
+
+    def _room(self, writer: asyncio.StreamWriter) -> int:
+        """Return how many may be connected: half is kept free of TCP, for the Unix socket."""
+        is_unix = writer.get_extra_info("socket").family == socket.AF_UNIX
+        return self._max_connections if is_unix else (self._max_connections + 1) // 2
 
     def _caller(self, writer: asyncio.StreamWriter) -> Caller:
         connection = writer.get_extra_info("socket")
@@ -105,15 +116,17 @@ async def serve(
     authorize: Authorize,
     shutdown: anyio.Event,
     max_connections: int = MAX_CONNECTIONS,
+    idle_s: float = IDLE_S,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets` until `shutdown` is set; reports started when it listens.
 
     Peers of a Unix socket pass when `authorize` says so, others get 403; callers over TCP need
-    the application's token. More than `max_connections` at once are hung up on. Ends at most twice GRACE_S after `shutdown`.
+    the application's token. More than `max_connections` at once are hung up on, TCP
+    at half of them; so is who does not finish the head of a request within `idle_s`. Ends at most twice GRACE_S after `shutdown`.
     """
     ready = anyio.Event()
-    server = Server(app, authorize=authorize, max_connections=max_connections)
+    server = Server(app, authorize=authorize, max_connections=max_connections, idle_s=idle_s)
     async with anyio.create_task_group() as tg:
         tg.start_soon(_report, ready, task_status, name="http ready")
         await server.run(sockets, shutdown=shutdown, ready=ready)
@@ -125,10 +138,10 @@ async def _report(ready: anyio.Event, task_status: anyio.abc.TaskStatus[None]) -
     task_status.started()
 
 
-def _config() -> Config:
+def _config(idle_s: float) -> Config:
     config = Config()
     config.include_server_header = False
-    config.keep_alive_timeout = 75
+    config.keep_alive_timeout = idle_s
     config.keep_alive_max_requests = 1_000_000
     config.h11_max_incomplete_size = 64 * 1024
     config.errorlog = None

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from openbell.http import answers
 from openbell.http.answers import JsonAnswer, page
 from openbell.http.api import Api
 from openbell.http.jobs import IdempotencyKey, Traceparent, submit
-from openbell.http.routing import add
+from openbell.http.routing import MAX_ID, add
 from openbell.http.schemas.requests import RunOptions, WorkflowRequest
 from openbell.model.control import UnknownPipelineError
 from openbell.model.runs import WorkflowRecord
 
 MERMAID = "text/vnd.mermaid"
+Version = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 
 
 class WorkflowRoutes:
@@ -55,14 +56,14 @@ class WorkflowRoutes:
         """List the newest version of every definition, by name."""
         return page([answers.workflow(record) for record in await self._api.history.workflows()])
 
-    async def show(self, id: str, version: int | None = None) -> Response:  # noqa: A002 - the name in the path
+    async def show(self, id: str, version: Version = None) -> Response:  # noqa: A002 - the name in the path
         """Show one version of a definition, the newest by default."""
         return JsonAnswer(answers.workflow(await self._find(id, version)))
 
     async def dag(
         self,
         id: str,  # noqa: A002 - the name in the path
-        version: int | None = None,
+        version: Version = None,
         accept: Annotated[str, Header()] = "application/json",
     ) -> Response:
         """Draw a definition: nodes, edges and levels, or a Mermaid chart by `Accept`."""

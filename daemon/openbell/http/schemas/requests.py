@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -28,10 +29,24 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 
 
+def plain_json(body: Any) -> Any:  # noqa: ANN401 - whatever the client sent
+    """Return `body`; ValueError for what Python reads as JSON and JSON has not: NaN, half a pair."""
+    try:
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half of a surrogate pair, which is no character") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError:
+        raise ValueError("NaN and Infinity are no numbers in JSON") from None
+    return body
+
+
 class Body(BaseModel):
     """Base of every body: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    _plain = model_validator(mode="before")(plain_json)
 
 
 class RunOptions(Body):
@@ -103,6 +118,7 @@ class WorkflowRequest(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    _plain = model_validator(mode="before")(plain_json)
 
     name: Name
     nodes: dict[str, dict[str, Any]] = Field(description="nodes by name", min_length=1)
