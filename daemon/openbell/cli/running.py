@@ -303,7 +303,7 @@ def _table(summary: dict[str, Any], printer: Printer) -> None:
 def _written(summary: dict[str, Any]) -> int:
     if not summary["dry_run"]:
         return int(summary["rows_written"])
-    return sum(node["rows_in"] for node in summary["nodes"].values() if node["op"] == "write")
+    return sum(node["rows_out"] for node in summary["nodes"].values() if node["op"] == "write")
 
 
 def _param(text: str) -> tuple[str, Any]:

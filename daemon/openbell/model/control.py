@@ -165,7 +165,11 @@ class Engine(Protocol):
         ...
 
     async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
-        """Submit an ended run again, from its beginning: what is there already is recognised."""
+        """Submit an ended run again, as it was asked for.
+
+        One that failed or was cancelled goes on after its last batch, unless its definition has
+        changed; what is stored already stays unchanged in any case.
+        """
         ...
 
     async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:

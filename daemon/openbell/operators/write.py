@@ -23,6 +23,7 @@ class WriteOperator:
         self._settings = settings
         self._rows_in = 0
         self._written = 0
+        self._would_write = 0
         self._unchanged = 0
         self._size_bytes = 0
         self._duration_s = 0.0
@@ -38,14 +39,14 @@ class WriteOperator:
             self._backend.ensure(self._table)
 
     def process(self, chunk: Chunk) -> Iterable[Emission]:
-        """Commit the chunk's good rows; in a dry run, only count them."""
+        """Commit the chunk's good rows; in a dry run, stage and forget them."""
         batch = chunk.batch
         if chunk.bad is not None:
             batch = batch.filter(pa.array(np.logical_not(chunk.bad)))
         if not batch.num_rows:
             return
         if self._context.dry_run:
-            self._rows_in += batch.num_rows
+            self._try(batch, chunk.number)
             return
         began = time.perf_counter()
         receipt = self._commit(batch, chunk.number)
@@ -57,25 +58,38 @@ class WriteOperator:
         self._size_bytes += receipt.size_bytes
         yield Emission(outcome="success", chunk=chunk)
 
+    def _try(self, batch: pa.RecordBatch, number: int) -> None:
+        """Learn what a commit would do. A table that does not exist would take every row."""
+        self._rows_in += batch.num_rows
+        if self._table.dataset not in self._backend.datasets():
+            self._would_write += batch.num_rows
+            return
+        staged = self._backend.stage(self._request(batch, number), [batch])
+        self._backend.abort(staged)
+        self._would_write += staged.written_count
+        self._unchanged += staged.unchanged_count
+
     def _commit(self, batch: pa.RecordBatch, number: int) -> Receipt:
+        staged = self._backend.stage(self._request(batch, number), [batch])
+        try:
+            return self._backend.commit(staged)
+        except BaseException:
+            self._backend.abort(staged)
+            raise
+
+    def _request(self, batch: pa.RecordBatch, number: int) -> StageRequest:
         bounds = pc.min_max(batch.column(self._table.schema.time_column).cast(pa.int64()))
         width_us = self._context.dataset.bar.width_s * 1_000_000
         interval = Interval(
             from_us(bounds["min"].as_py()), from_us(bounds["max"].as_py() + width_us)
         )
-        request = StageRequest(
+        return StageRequest(
             table=self._table,
             interval=interval,
             key=f"{self._context.run_id}/{self._context.node}/{number}",
             run_id=self._context.run_id,
             ingested_at=self._context.now(),
         )
-        staged = self._backend.stage(request, [batch])
-        try:
-            return self._backend.commit(staged)
-        except BaseException:
-            self._backend.abort(staged)
-            raise
 
     def finish(self) -> Iterable[Emission]:
         """Let the backend fold what this run left, off every live path."""
@@ -84,11 +98,14 @@ class WriteOperator:
         return ()
 
     def outcome(self) -> NodeOutcome:
-        """Return how many rows changed the table and how many were there already."""
+        """Return how many rows changed the table and how many were there already.
+
+        In a dry run `rows_out` is how many would have been written.
+        """
         return NodeOutcome(
             outcome="success",
             rows_in=self._rows_in,
-            rows_out=self._written,
+            rows_out=self._written + self._would_write,
             rows_written=self._written,
             rows_unchanged=self._unchanged,
             size_bytes=self._size_bytes,

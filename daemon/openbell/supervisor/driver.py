@@ -15,7 +15,7 @@ from openbell.execution.pool import StopSignal
 from openbell.execution.protocol import Done, Failed, NodeEnd
 from openbell.model.events import Event, NodeChanged
 from openbell.model.pipelines import Node, Pipeline, retry_delay_s
-from openbell.model.runs import NodeRecord, NodeState, RunRecord, RunState, Totals
+from openbell.model.runs import Checkpoint, NodeRecord, NodeState, RunRecord, RunState, Totals
 from openbell.model.traces import node_traceparent
 from openbell.sdk.errors import FatalError, TransientError
 from openbell.sdk.values import to_us
@@ -128,7 +128,7 @@ class RunDriver:
         dataset = self._dispatch.dataset(chain)
         self._ledger.provider = dataset.provider
         covered = await self._dispatch.coverage(run, dataset)
-        checkpoint = await services.history.checkpoint(run.run_id, source.name)
+        checkpoint = await self._checkpoint(source.name)
         known = await services.history.attempts(run.run_id)
         number = 1 + sum(1 for attempt in known if attempt.node in {n.name for n in chain.nodes})
         task = self._dispatch.task(
@@ -149,6 +149,22 @@ class RunDriver:
             checkpoint=checkpoint,
         )
         return await attempt.run(self._stop, strictest(chain.nodes))
+
+    async def _checkpoint(self, source: str) -> Checkpoint | None:
+        """Return where the run goes on: after its own last chunk, or that of the run it retries.
+
+        Only what ended without success and was asked for alike is gone on with.
+        """
+        history, run = self._services.history, self._run
+        while True:
+            found = await history.checkpoint(run.run_id, source)
+            if found is not None:
+                is_own = run.run_id == self._run.run_id
+                return found if is_own else replace(found, run_id=self._run.run_id, totals={})
+            before = await history.run(run.retry_of) if run.retry_of else None
+            if before is None or not _goes_on(before, self._run):
+                return None
+            run = before
 
     async def _retry_or_fail(
         self, chain: Chain, failed: Failed, result: AttemptResult, failures: int
@@ -301,3 +317,13 @@ def _had_way(name: str, chain: Chain, ends: dict[str, NodeEnd]) -> bool:
         for needed, outcomes in node.needs.items()
         if needed in inside
     )
+
+
+def _goes_on(before: RunRecord, run: RunRecord) -> bool:
+    """Return whether `run`, which retries `before`, may go on after its last chunk."""
+    asked_alike = (before.params, before.session, before.workflow_version) == (
+        run.params,
+        run.session,
+        run.workflow_version,
+    )
+    return asked_alike and before.state in {RunState.FAILED, RunState.CANCELLED}

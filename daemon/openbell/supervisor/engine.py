@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from openbell import __version__
+from openbell.config.difference import diff
 from openbell.execution.pool import PoolLimits
 from openbell.model.control import (
     BudgetStatus,
@@ -251,7 +252,7 @@ class LiveEngine:
             at=now,
             digest=deployment.digest,
             added=changes.added,
-            changed=changes.changed,
+            changed=sorted({*changes.changed, *self._changed_uses(deployment, found.pipelines)}),
             removed=changes.removed,
         )
         is_mine = [e for e in found.events if self._only is None or e.pipeline in self._only]
@@ -262,6 +263,15 @@ class LiveEngine:
         services.deployment = deployment
         await self._roster.apply(found, changes)
         return reloaded
+
+    def _changed_uses(self, deployment: Deployment, pipelines: Mapping[str, Pipeline]) -> set[str]:
+        """Return the pipelines that go on under other datasets, providers or storage."""
+        before = self._services.deployment
+        return {
+            name
+            for name in diff(before, deployment).changed
+            if name in pipelines and name in self._roster.definitions.pipelines
+        }
 
     def _roles(self) -> dict[str, str]:
         operators = self._services.specs.operators

@@ -223,13 +223,21 @@ def test_nothing_to_write_is_no_commit() -> None:
     assert operator.outcome().receipts == ()
 
 
-def test_a_dry_run_commits_nothing() -> None:
+def test_a_dry_run_commits_nothing_and_says_what_would_change() -> None:
     backend = FakeBackend()
-    operator = write(backend, dry_run=True)
-    assert list(operator.process(Chunk(batch=bars(count=3), number=0, cursor=""))) == []
-    list(operator.finish())
-    assert operator.outcome().rows_in == 3
+    chunk = Chunk(batch=bars(count=3), number=0, cursor="")
+    first = write(backend, dry_run=True)
+    assert list(first.process(chunk)) == []
+    list(first.finish())
+    assert (first.outcome().rows_in, first.outcome().rows_out) == (3, 3)
     assert backend.datasets() == []
+
+    list(write(backend, run_id="run_2").process(Chunk(batch=bars(count=2), number=0, cursor="")))
+    second = write(backend, dry_run=True)
+    list(second.process(chunk))
+    outcome = second.outcome()
+    assert (outcome.rows_out, outcome.rows_unchanged, outcome.rows_written) == (1, 2, 0)
+    assert rows_of(backend) == 2
 
 
 def test_a_commit_that_fails_is_aborted() -> None:

@@ -185,3 +185,16 @@ async def test_status_counts_what_is_there() -> None:
         assert at.engine.mailbox_depths() == {"job": 0}
         assert [b.provider for b in at.engine.budgets()] == ["v"]
         assert at.engine.workers() == []
+
+
+async def test_a_reload_tells_of_pipelines_whose_provider_or_storage_changed() -> None:
+    found = deployment()
+    slower = replace(
+        found,
+        digest="2",
+        providers={"v": replace(found.providers["v"], settings={"seed": 2})},
+    )
+    async with world(configured=found, reloaded=lambda: slower) as at:
+        await at.settle()
+        assert (await at.engine.reload()).changed == ["job"]
+        assert (await at.engine.reload()).changed == []

@@ -10,6 +10,7 @@ import pytest
 from doubles.scripted import (
     JOB,
     Answer,
+    commit,
     ends,
     fail,
     node_states,
@@ -20,8 +21,9 @@ from doubles.scripted import (
     world,
 )
 
+from openbell.execution.pool import Listener, StopSignal
 from openbell.execution.process import WorkerLostError
-from openbell.execution.protocol import NodeEnd
+from openbell.execution.protocol import ChainTask, NodeEnd
 from openbell.model.control import (
     ConflictError,
 )
@@ -198,6 +200,31 @@ async def test_an_ended_run_is_retried_under_the_same_submission() -> None:
         await at.settle()
         assert (again.job_id, again.retry_of) == (run.job_id, run.run_id)
         assert again.params == run.params
+        assert await run_state(at, again.run_id) is RunState.SUCCESS
+
+
+async def commits_then(task: ChainTask, listener: Listener, stop: StopSignal) -> Answer:
+    await commit(task, listener, number=task.first_chunk, rows=10)
+    return await fail("auth", is_retryable=False)(task, listener, stop)
+
+
+async def test_a_retried_run_goes_on_after_the_last_batch_of_the_one_that_failed() -> None:
+    async with world(
+        scripts=[commits_then, commits_then, fail("auth", is_retryable=False), succeed]
+    ) as at:
+        run = await at.engine.submit(JOB)
+        await at.settle()
+        for _ in range(3):
+            run = await at.engine.retry(run.run_id, by="me")
+            await at.settle()
+        assert await run_state(at, run.run_id) is RunState.SUCCESS
+        assert [t.first_chunk for t in at.pool.tasks] == [0, 1, 2, 2]
+        assert at.pool.tasks[3].cursor == "after 1"
+        nodes = {n.node: n.totals for n in await at.history.nodes(run.run_id)}
+        assert nodes["publish"].rows_written == 10, "its own rows alone"
+        again = await at.engine.retry(run.run_id, by="me")
+        await at.settle()
+        assert at.pool.tasks[-1].first_chunk == 0, "a run that succeeded is done anew"
         assert await run_state(at, again.run_id) is RunState.SUCCESS
 
 

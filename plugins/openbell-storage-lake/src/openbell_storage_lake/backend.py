@@ -132,8 +132,12 @@ class LakeBackend:
     def datasets(self) -> Sequence[str]:
         """Return the names of the tables that are there, sorted."""
         with translated(self._root):
-            found = self._root.glob(f"*/{INTERNAL}/manifest.sqlite")
-            return sorted(path.parent.parent.name for path in found)
+            if not self._root.exists():
+                return []
+            folders = [path for path in self._root.iterdir() if path.is_dir()]
+            return sorted(
+                path.name for path in folders if (path / INTERNAL / "manifest.sqlite").exists()
+            )
 
     def close(self) -> None:
         """Release files, connections and threads."""
