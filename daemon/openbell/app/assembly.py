@@ -155,11 +155,14 @@ class _Reload:
         self._services = services
         self._store = store
         self._loaded = loaded
+        self._redactor = Redactor(services.deployment.secrets)
 
     async def __call__(self) -> Deployment:
         found = self._load()
         self._store.use_overlays(found.overlays)
-        self._services.redact = Redactor(found.secrets).text
+        # Runs at work go on with the old secrets: those stay hidden too.
+        self._redactor = self._redactor.with_secrets(found.secrets)
+        self._services.redact = self._redactor.text
         if self._loaded is not None:
             self._loaded(found)
         return found
