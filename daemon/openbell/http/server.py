@@ -10,14 +10,10 @@ from typing import cast
 
 import anyio
 import anyio.abc
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
-from hypercorn.typing import ASGIFramework
 
 from openbell.http.app import HttpApp
 from openbell.http.connections import Authorize, Caller, WithCaller, uid_of
+from openbell.http.lean import ASGIFramework, ASGIWrapper, Config, TCPServer, WorkerContext
 
 GRACE_S = 3.0
 MAX_CONNECTIONS = 1000

@@ -219,13 +219,12 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Served) -
     assert served.failures == []
 
 
-async def test_http_2_without_tls_meets_the_same_doors(tmp_path: Path) -> None:
+async def test_http_2_is_refused(tmp_path: Path) -> None:
     upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
-    async with serving(tmp_path, lambda _: False, idle_s=0.3) as served:
+    async with serving(tmp_path, idle_s=0.3) as served:
         noise = b"GET /api/v1/config HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n"
         answer = await shout(served.socket, noise)
         assert served.failures == []
 
-    assert answer.startswith(b"HTTP/1.1 101")
-    assert b"urn:openbell:problem:forbidden" in answer
+    assert answer.startswith(b"HTTP/1.1 505")
     assert b"providers" not in answer
