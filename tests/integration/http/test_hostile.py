@@ -219,12 +219,14 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Served) -
     assert served.failures == []
 
 
-async def test_http_2_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_upgrade", [True, False])
+async def test_http_2_is_refused_and_the_line_closed(tmp_path: Path, is_upgrade: bool) -> None:
     upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
     async with serving(tmp_path, idle_s=0.3) as served:
-        noise = b"GET /api/v1/config HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n"
+        asked = b"GET /api/v1/config HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n"
+        noise = asked if is_upgrade else b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         answer = await shout(served.socket, noise)
         assert served.failures == []
 
-    assert answer.startswith(b"HTTP/1.1 505")
+    assert b"HTTP/1.1 505" in answer
     assert b"providers" not in answer
