@@ -55,6 +55,7 @@ class Running:
     engine: LiveEngine
     history: HistoryStore
     services: Services
+    calendars: CalendarDesk
     registry: Registry
     clock: Clock
 
@@ -108,14 +109,16 @@ async def running(
                 tell=journal.record,
             )
             async with pool:
-                store = SessionStore(place.state_dir / "calendars", overlays=deployment.overlays)
+                store = SessionStore(place.state_dir / "calendars")
+                calendars = CalendarDesk(store, pool, clock, journal.record)
+                calendars.begin(deployment, await history.overlays())
                 services = Services(
                     clock=clock,
                     history=history,
                     journal=journal,
                     executor=pool,
                     broker=PacingBroker(clock),
-                    sessions=CalendarDesk(store, pool, clock),
+                    sessions=calendars,
                     specs=registry,
                     ids=IdSource(secrets.randbits),
                     state_dir=place.state_dir,
@@ -127,7 +130,7 @@ async def running(
 
                 async def reload() -> Deployment:
                     found = load(place, registry, env)
-                    store.use_overlays(found.overlays)
+                    calendars.use(found.calendars, found.overlays)
                     services.redact = Redactor(found.secrets).text
                     if loaded is not None:
                         loaded(found)
@@ -145,6 +148,7 @@ async def running(
                         engine=engine,
                         history=history,
                         services=services,
+                        calendars=calendars,
                         registry=registry,
                         clock=clock,
                     )
@@ -201,14 +205,16 @@ def tree_of(value: Any, source: str) -> Tree:  # noqa: ANN401 - any JSON value
 
 
 async def keep_house(running_engine: Running, failed: Callable[[RetryableError], None]) -> None:
-    """Prune history by age and count once an hour, and back it up once a day, until cancelled.
+    """Look at calendars and prune history once an hour, back it up once a day, until cancelled.
 
     `failed` hears why it could not be done this time; it is tried again an hour later.
     """
     clock, history = running_engine.clock, running_engine.history
     while True:
         options = running_engine.engine.deployment.daemon
+        datasets = running_engine.engine.deployment.datasets.values()
         try:
+            await running_engine.calendars.look(dataset.calendar for dataset in datasets)
             await history.prune(
                 before=clock.now() - timedelta(days=options.history_keep_days),
                 keep_runs=options.history_keep_runs,

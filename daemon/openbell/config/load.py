@@ -20,11 +20,11 @@ from openbell.config.schema import CalendarsSection, DaemonSection, TelemetrySec
 from openbell.config.substitution import Substitution
 from openbell.config.tree import Tree
 from openbell.config.uses import UseReader
+from openbell.model.calendars import Overlay
 from openbell.model.pipelines import (
     DaemonOptions,
     Deployment,
     Features,
-    Overlay,
     TelemetryOptions,
 )
 
