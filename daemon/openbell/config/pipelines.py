@@ -72,7 +72,7 @@ class GraphReader:
             self._problems.add_unknown((*path, "schema"), "schema", section.schema_name, SCHEMAS)
         calendar = section.calendar
         try:
-            calendar = canonical(section.calendar)
+            calendar = canonical(section.calendar, self._parts.calendars.define)
         except UnknownCalendarError as error:
             message = f"calendar {section.calendar!r} is unknown"
             self._problems.add((*path, "calendar"), message, error.hint)
