@@ -27,6 +27,7 @@ KNOWN = (
 
 ALIASES = {
     **dict.fromkeys(("24-7", "ALWAYS", "ALWAYS_OPEN", "CRYPTO"), ALWAYS),
+    "24-5": FX,
     **dict.fromkeys(("NYSE", "NASDAQ", "BATS", "XNAS", "ARCX", "OOTC", "XASE", "AMEX"), "XNYS"),
     **dict.fromkeys(("CME", "CBOT", "COMEX", "NYMEX"), "CMES"),
     **dict.fromkeys(("ICE", "ICEUS", "NYFE"), "IEPA"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -10,8 +10,21 @@ from zoneinfo import ZoneInfo
 from openbell.calendars.hours import Hours, packed, unpacked
 from openbell.calendars.local_time import LocalTime, minutes_of
 from openbell.calendars.table import CalendarTable, Session, from_day, to_day
-from openbell.model.calendars import Overlay, SessionChange, SessionHours
+from openbell.model.calendars import Overlay, OverlayKind, SessionChange, SessionHours
 from openbell.sdk.values import from_us
+
+_GIVEN: Mapping[OverlayKind, tuple[bool, bool, bool]] = {
+    "closed": (True, False, False),
+    "early_close": (False, False, True),
+    "late_open": (False, True, False),
+    "extra_session": (False, True, True),
+}
+_NEEDS: Mapping[OverlayKind, str] = {
+    "closed": "a day that is closed has no open or close",
+    "early_close": "an early close needs its close, and nothing else",
+    "late_open": "a late open needs its open, and nothing else",
+    "extra_session": "an extra session needs its open and its close",
+}
 
 
 class OverlayError(Exception):
@@ -129,21 +142,26 @@ def _local_day(instant_us: int, zone: ZoneInfo) -> int:
     return to_day(from_us(instant_us).astimezone(zone).date())
 
 
-def check_addition(table: CalendarTable, overlay: Overlay) -> None:
-    """Refuse an overlay that changes nothing or does not do what it says; `table` is without it.
-
-    Raises OverlayError.
-    """
-    if not table.covers(overlay.session, overlay.session):
-        raise OverlayError(
-            overlay,
-            f"nothing is known of that day: {table.calendar} is known from {table.first_label} "
-            f"to {table.last_label}",
-        )
-    if overlay.closed and table.session(overlay.session) is None:
+def check_kind(kind: OverlayKind, overlay: Overlay, before: CalendarTable) -> None:
+    """Refuse an overlay that is not of its kind on its day; raises OverlayError."""
+    if not before.covers(overlay.session, overlay.session):
+        known = f"{before.first_label} to {before.last_label}"
+        raise OverlayError(overlay, f"nothing is known of that day; known is {known}")
+    session = before.session(overlay.session)
+    given = (overlay.closed, overlay.open_time is not None, overlay.close_time is not None)
+    if given != _GIVEN[kind]:
+        raise OverlayError(overlay, _NEEDS[kind])
+    if kind == "extra_session":
+        if session is not None:
+            raise OverlayError(overlay, "there is a session on that day already")
+        return
+    if session is None:
         raise OverlayError(overlay, "there is no session on that day")
-    if corrected(table, [overlay]).digest == table.digest:
-        raise OverlayError(overlay, "it changes nothing")
+    changed = corrected(before, [overlay]).session(overlay.session)
+    if kind == "early_close" and changed and changed.close >= session.close:
+        raise OverlayError(overlay, f"it closes at {session.close} as it is, not later than that")
+    if kind == "late_open" and changed and changed.open <= session.open:
+        raise OverlayError(overlay, f"it opens at {session.open} as it is, not earlier than that")
 
 
 def hours_of(session: Session | None) -> SessionHours | None:

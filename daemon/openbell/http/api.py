@@ -12,6 +12,7 @@ from starlette.requests import Request
 from openbell.http.connections import Caller, caller_of
 from openbell.http.idempotency import AnswerKeeper
 from openbell.http.problems import ProblemError
+from openbell.model.calendars import Calendars
 from openbell.model.control import Engine, UnknownRunError
 from openbell.model.history import History, RunFilter
 from openbell.model.runs import RunRecord
@@ -59,6 +60,7 @@ class Api:
 
     engine: Engine
     history: History
+    calendars: Calendars
     plugins: Sequence[Plugin]
     metrics: Callable[[], bytes]
     clock: Clock

@@ -185,6 +185,14 @@ class CalendarDesk:
             return replace(found[1], calendar=name)
         return replace(self._store.status(name, today=today), calendar=name)
 
+    def is_known(self, calendar: str, today: date) -> bool:
+        """Return whether a calendar's state can be told without building it."""
+        source = self._store.source(calendar)
+        try:
+            return source in self._failures or self._store.table(calendar, today=today) is not None
+        except (OverlayError, DefinitionError):
+            return True
+
     async def look(self, calendars: Iterable[str]) -> None:
         """Load these calendars, so that whatever is the matter with one is told."""
         for calendar in sorted(set(calendars)):
