@@ -12,7 +12,7 @@ from openbell.schedule.zones import zone_named
 
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?(?![0-9:])")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(?:/[A-Za-z0-9_+\-]+)*")
-_SESSIONS = re.compile(r"([0-9]{1,9})\s*sessions?(?![A-Za-z0-9_])", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _KEYWORDS = ("missing", "duplicate")
 _MAX_SESSIONS = 1000
 _DURATION_HINT = "write a number and a unit: 30s, 5m, 1h30m, 2d, 1w"
@@ -43,9 +43,9 @@ def offsets(scanner: Scanner) -> tuple[int, int]:
     shift, offset_us = session_offsets(scanner), 0
     while (sign := scanner.symbol("+", "-")) is not None:
         start = scanner.position
-        sessions = scanner.take(_SESSIONS)
+        sessions = _sessions(scanner)
         if sessions is not None:
-            shift += int(sessions[1]) * (1 if sign == "+" else -1)
+            shift += sessions * (1 if sign == "+" else -1)
         else:
             offset_us += _any_duration(scanner) * (1 if sign == "+" else -1)
         _check_reach(scanner, start, shift, offset_us)
@@ -59,12 +59,22 @@ def session_offsets(scanner: Scanner) -> int:
         mark = scanner.position
         sign = scanner.symbol("+", "-")
         start = scanner.position
-        sessions = None if sign is None else scanner.take(_SESSIONS)
+        sessions = None if sign is None else _sessions(scanner)
         if sessions is None:
             scanner.position = mark
             return shift
-        shift += int(sessions[1]) * (1 if sign == "+" else -1)
+        shift += sessions * (1 if sign == "+" else -1)
         _check_reach(scanner, start, shift, 0)
+
+
+def _sessions(scanner: Scanner) -> int | None:
+    """Read `n sessions` and return the number, or read nothing."""
+    mark = scanner.position
+    number = scanner.take(_NUMBER)
+    if number is not None and scanner.take_word("session", "sessions") is not None:
+        return int(number[0])
+    scanner.position = mark
+    return None
 
 
 def _check_reach(scanner: Scanner, start: int, shift: int, offset_us: int) -> None:

@@ -24,17 +24,12 @@ class ScheduleError(Exception):
         return f"{self.message} at character {self.position + 1}{hint}"
 
     @property
-    def picture(self) -> str:
-        """The text's line with a caret under the character, the message, and the hint."""
-        before = self.text[: self.position]
-        start = before.rfind("\n") + 1
+    def picture(self) -> tuple[str, str]:
+        """The text's line, and below it a caret under the character, with the message."""
+        start = self.text.rfind("\n", 0, self.position) + 1
         line = self.text[start:].split("\n", 1)[0]
         shown = "".join(char if char.isprintable() else " " for char in line)
-        caret = " " * (self.position - start) + "^"
-        return "\n".join([f"  {shown}", f"  {caret} {self.message}", *self._hint_lines()])
-
-    def _hint_lines(self) -> list[str]:
-        return [f"hint: {self.hint}"] if self.hint else []
+        return shown, " " * (self.position - start) + f"^ {self.message}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
