@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from textwrap import shorten
 from typing import assert_never, cast
 
 import anyio
@@ -33,6 +34,7 @@ from openbell.sdk.clock import Clock
 from openbell.sdk.errors import FatalError, Problem, SettingsError
 from openbell.sdk.values import SessionTable
 
+_LONGEST_REASON = 200
 Tell = Callable[[Event], Awaitable[None]]
 
 
@@ -209,7 +211,8 @@ class CalendarDesk:
         if isinstance(answer, bytes):
             self._store.save(answer, today=today)
             return
-        status = failed(source, self._store.rules, answer.message)
+        reason = shorten(answer.message, _LONGEST_REASON, placeholder=" ...")
+        status = failed(source, self._store.rules, reason)
         self._failures[source] = (today, status)
         event = CalendarFailed(
             at=self._clock.now(), calendar=source, policy=status.policy, reason=status.reason
