@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from openbell.calendars.names import CalendarCatalog
 from openbell.config.calendars import CalendarReader
 from openbell.config.layers import layered
 from openbell.config.parts import check_version, read_parts
@@ -79,9 +80,9 @@ def load(
     filled = substitution.apply(tree)
     parts = read_parts(filled, problems)
     uses = UseReader(registry, problems, document.folder, env.get("HOME")).read(parts)
-    graphs = GraphReader(registry, problems, parts, uses).read()
     calendars = CalendarReader(parts.calendars, problems)
     rules, overlays = calendars.rules(), calendars.overlays()
+    graphs = GraphReader(registry, problems, parts, uses, catalog=CalendarCatalog(rules)).read()
     if parts.daemon.tcp_port is not None and parts.daemon.tcp_token_file is None:
         hint = "set daemon.tcp_token_file to a file with the token"
         problems.add(("daemon", "tcp_port"), "the API on TCP needs a bearer token", hint)
