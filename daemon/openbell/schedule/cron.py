@@ -22,6 +22,7 @@ _CYCLE = range(2000, 2400)
 _LAST = 0
 _MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _CHANCE = re.compile(r"(?<![A-Z])[HR](?![A-Z])")
+_RANGE = re.compile(r"([0-9A-Z]+)-([0-9A-Z]+)")
 _NEAREST = re.compile(r"(?<![A-Z])(?:[0-9]+|L)W(?![A-Z])")
 
 
@@ -105,6 +106,11 @@ def read_cron(text: str) -> CronFields:
     except (ValueError, KeyError, IndexError, TypeError) as error:
         reason = str(error).removeprefix(f"[{text.lower()}] ")
         raise CronError(f"the cron expression {text!r} is not understood: {reason}") from error
+    if nth and expanded[2] != ["*"]:
+        raise CronError(
+            "a day of the month beside a # or L weekday means something else to every cron",
+            "keep one of them",
+        )
     columns = [[part for part in column if isinstance(part, int)] for column in expanded]
     every = [column == ["*"] for column in expanded]
     has_last_day = "l" in expanded[2]
@@ -143,6 +149,8 @@ def _refuse_what_is_not_ours(text: str) -> None:
         raise CronError("the cron expression is too long or not plain text")
     elif _CHANCE.search(upper):
         raise CronError("H and R leave the time to chance", "name it; use jitter to spread load")
+    elif any(low == high for low, high in _RANGE.findall(upper)):
+        raise CronError("a range from a value to itself", "write the value alone")
     elif _NEAREST.search(upper):
         raise CronError("W (the nearest weekday) is not known", "CAL 15th day of month shift prev")
 

@@ -177,6 +177,8 @@ WRONG = [
     ("cron '@reboot' UTC", 5, "'@reboot' is no cron", "@daily"),
     ("cron 'H * * * *' UTC", 5, "chance", "jitter"),
     ("cron '0 0 15W * *' UTC", 5, "nearest weekday", "shift prev"),
+    ("cron '0 5-5 * * *' UTC", 5, "a range from a value to itself", "alone"),
+    ("cron '0 0 1 * 5#3' UTC", 5, "something else to every cron", "keep one"),
     ("cron '0 0 30 2 *' UTC", 5, "never fires", ""),
     ("cron '0 0 31 4,6 *' UTC", 5, "never fires", ""),
     (f"cron '{'1,' * 150}1 * * * *' UTC", 5, "too long", ""),
