@@ -224,6 +224,9 @@ class Weekdays:
             return SessionTable(calendar=calendar)
         return weekday_sessions(max(first, date(2025, 1, 1)), last)
 
+    async def require(self, calendar: str, last: date) -> None:
+        """Everything is known."""
+
 
 @dataclass
 class Seen:

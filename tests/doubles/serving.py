@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import httpx
 
+from doubles.calendars import calendar_service
 from doubles.engine import DoubleEngine
 from openbell.http.app import HttpApp, create_app
 from openbell.http.connections import Authorize, uid_of
@@ -74,6 +75,7 @@ def app_of(engine: DoubleEngine, **options: Any) -> HttpApp:
     return create_app(
         engine,
         engine.history,
+        calendars=calendar_service(),
         plugins=PLUGINS,
         metrics=lambda: b"# HELP pipeline_active_jobs Jobs at work.\npipeline_active_jobs 0\n",
         clock=ManualClock(),

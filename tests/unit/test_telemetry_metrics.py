@@ -309,6 +309,7 @@ def test_labels_are_those_of_the_table_and_no_run_id_is_among_them(
         "state",
         "reason",
         "signal",
+        "calendar",
         "version",
         "python",
     }

@@ -44,6 +44,7 @@ class Running:
     engine: LiveEngine
     history: HistoryStore
     services: Services
+    calendars: CalendarDesk
     registry: Registry
     clock: Clock
 
@@ -92,14 +93,16 @@ async def running(
         journal = Journal(history, observers, clock=clock)
         pool = _pool(place, deployment, clock=clock, journal=journal, env=env)
         await stack.enter_async_context(pool)
-        store = SessionStore(place.state_dir / "calendars", overlays=deployment.overlays)
+        store = SessionStore(place.state_dir / "calendars")
+        calendars = CalendarDesk(store, pool, clock, journal.record)
+        calendars.begin(deployment, await history.overlays())
         services = Services(
             clock=clock,
             history=history,
             journal=journal,
             executor=pool,
             broker=PacingBroker(clock),
-            sessions=CalendarDesk(store, pool, clock),
+            sessions=calendars,
             specs=registry,
             ids=IdSource(secrets.randbits),
             state_dir=place.state_dir,
@@ -111,13 +114,20 @@ async def running(
         engine = LiveEngine(
             services,
             pool,
-            load=_Reload(place, registry, env, services=services, store=store, loaded=loaded),
+            load=_Reload(
+                place, registry, env, services=services, calendars=calendars, loaded=loaded
+            ),
             parse=partial(parse_pipeline, place, registry, env),
             only=only,
         )
         await stack.enter_async_context(engine)
         yield Running(
-            engine=engine, history=history, services=services, registry=registry, clock=clock
+            engine=engine,
+            history=history,
+            services=services,
+            calendars=calendars,
+            registry=registry,
+            clock=clock,
         )
 
 
@@ -148,18 +158,18 @@ class _Reload:
         env: Mapping[str, str],
         *,
         services: Services,
-        store: SessionStore,
+        calendars: CalendarDesk,
         loaded: Callable[[Deployment], None] | None,
     ) -> None:
         self._load = partial(load, place, registry, env)
         self._services = services
-        self._store = store
+        self._calendars = calendars
         self._loaded = loaded
         self._redactor = Redactor(services.deployment.secrets)
 
     async def __call__(self) -> Deployment:
         found = self._load()
-        self._store.use_overlays(found.overlays)
+        self._calendars.use(found.calendars, found.overlays)
         # Runs at work go on with the old secrets: those stay hidden too.
         self._redactor = self._redactor.with_secrets(found.secrets)
         self._services.redact = self._redactor.text

@@ -35,6 +35,7 @@ from openbell.service.notify import Notifier
 from openbell.service.peers import UnknownGroupError, allowed, group_id, peer_of
 from openbell.service.signals import run_signals
 from openbell.service.watchdog import Watchdog
+from openbell.supervisor.calendar_service import CalendarService
 from openbell.telemetry.station import Sources, Telemetry, open_telemetry
 
 TICK_S = 1.0
@@ -162,6 +163,12 @@ async def _serve(
     app = create_app(
         engine,
         whole.history,
+        calendars=CalendarService(
+            whole.calendars,
+            whole.services.journal.record,
+            clock=clock,
+            random_bits=whole.services.random_bits,
+        ),
         plugins=mounts.plugins,
         mounts=mounts.apps,
         metrics=telemetry.render,

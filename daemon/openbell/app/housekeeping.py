@@ -1,4 +1,4 @@
-"""What a daemon does for itself now and then: prune history, back it up."""
+"""What a daemon does for itself now and then: look at calendars, prune history, back it up."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ _EVERY_S = 3600.0
 
 
 async def keep_house(whole: Running, failed: Callable[[RetryableError], None]) -> None:
-    """Prune history and fold what live jobs write once an hour, back up once a day, for ever.
+    """Look at calendars, prune history, fold what live jobs write: hourly; back up daily; for ever.
 
     `failed` hears why one of them could not be done this time; it is tried again an hour later.
     """
     while True:
-        for task in (_prune, _fold, _back_up):
+        for task in (_look, _prune, _fold, _back_up):
             try:
                 await task(whole)
             except RetryableError as error:
                 failed(error)
         await whole.clock.sleep(_EVERY_S)
+
+
+async def _look(whole: Running) -> None:
+    datasets = whole.engine.deployment.datasets.values()
+    await whole.calendars.look(dataset.calendar for dataset in datasets)
 
 
 async def _prune(whole: Running) -> None:

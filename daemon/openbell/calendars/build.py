@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import warnings
 from array import array
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, time
 from importlib.metadata import version
 
 import exchange_calendars
@@ -15,8 +17,10 @@ import pandas as pd
 from exchange_calendars import ExchangeCalendar
 
 from openbell.calendars.names import canonical
+from openbell.calendars.product import weekmask_table
 from openbell.calendars.snapshot import encode
 from openbell.calendars.table import CalendarTable, sealed, to_day
+from openbell.model.calendars import CalendarDefinition
 
 FIRST_LABEL = date(1990, 1, 1)
 
@@ -63,13 +67,45 @@ def _table(
             break_indices=array("q", has_break.nonzero()[0].tolist()),
             break_starts_us=_instants(schedule["break_start"][has_break]),
             break_ends_us=_instants(schedule["break_end"][has_break]),
+            early_indices=_positions(schedule.index, made.early_closes),
+            late_indices=_positions(schedule.index, made.late_opens),
         )
     )
+
+
+def _positions(sessions: pd.DatetimeIndex, some: pd.DatetimeIndex) -> array[int]:
+    return array("q", sorted(sessions.get_indexer(some).tolist()))
 
 
 def _instants(column: pd.Series) -> array[int]:
     utc = column.dt.tz_convert("UTC").dt.tz_localize(None)
     return array("q", utc.astype("datetime64[us]").astype("int64").tolist())
+
+
+def build_weekmask(calendar: str, through: str) -> bytes:
+    """Return a snapshot of `calendar` with its usual weekdays and hours, and no holidays at all.
+
+    For calendars that `build` cannot make, where the configuration asks for this.
+    """
+    name = canonical(calendar)
+    factory = exchange_calendars.calendar_utils.global_calendar_dispatcher._calendar_factories[name]  # noqa: SLF001
+    plain = object.__new__(factory)  # its hours are known without the days that cannot be made
+    table = weekmask_table(
+        CalendarDefinition(
+            name=name,
+            zone=str(plain.tz),
+            weekdays=tuple(at for at, mark in enumerate(plain.weekmask) if mark == "1"),
+            open=_clock(plain.open_times),
+            close=_clock(plain.close_times),
+        ),
+        FIRST_LABEL,
+        date.fromisoformat(through),
+    )
+    return encode(sealed(replace(table, library=library_version())))
+
+
+def _clock(times: Sequence[tuple[object, time]]) -> str:
+    return times[-1][1].isoformat("minutes")
 
 
 def library_version() -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection, Iterable, Sequence
+
+from openbell.model.calendars import CalendarDefinition, CalendarRules
 
 ALWAYS = "24/7"
 """The calendar without an end of day: sessions are UTC days."""
 
+FX = "24/5"
+"""The week of currency trading: Sunday 17:00 to Friday 17:00 in New York, a session each day."""
+
 KNOWN = (
     ALWAYS,
-    "24/5",
+    FX,
     *("AIXK", "ASEX", "BVMF", "CMES", "IEPA", "XAMS", "XASX", "XBDA", "XBEL", "XBKK", "XBOG"),
     *("XBOM", "XBRA", "XBRU", "XBSE", "XBUD", "XBUE", "XCBF", "XCSE", "XCYS", "XDUB", "XDUS"),
     *("XEEE", "XETR", "XEUR", "XFRA", "XHAM", "XHEL", "XHKG", "XICE", "XIDX", "XIST", "XJSE"),
@@ -21,6 +27,7 @@ KNOWN = (
 
 ALIASES = {
     **dict.fromkeys(("24-7", "ALWAYS", "ALWAYS_OPEN", "CRYPTO"), ALWAYS),
+    "24-5": FX,
     **dict.fromkeys(("NYSE", "NASDAQ", "BATS", "XNAS", "ARCX", "OOTC", "XASE", "AMEX"), "XNYS"),
     **dict.fromkeys(("CME", "CBOT", "COMEX", "NYMEX"), "CMES"),
     **dict.fromkeys(("ICE", "ICEUS", "NYFE"), "IEPA"),
@@ -48,23 +55,57 @@ ALIASES = {
 class UnknownCalendarError(Exception):
     """No calendar has this name; `hint` names the nearest."""
 
-    def __init__(self, name: str) -> None:
-        by_lower = {known.lower(): known for known in (*ALIASES, *KNOWN)}
+    def __init__(self, name: str, defined: Iterable[str] = ()) -> None:
+        by_lower = {known.lower(): known for known in (*ALIASES, *KNOWN, *defined)}
         close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
         self.name = name
         self.hint = f"did you mean {by_lower[close[0]]!r}?" if close else ""
         super().__init__(f"calendar {name!r} is unknown" + (f"; {self.hint}" if close else ""))
 
 
-def canonical(name: str) -> str:
+def canonical(name: str, defined: Collection[str] = ()) -> str:
     """Return the calendar that `name` (or an alias, in any case) means.
 
-    Raises UnknownCalendarError.
+    `defined` are the names of calendars that the configuration defines. Raises
+    UnknownCalendarError.
     """
-    if name in KNOWN:
+    if name in KNOWN or name in defined:
         return name
     upper = name.upper()
-    found = ALIASES.get(upper) or next((known for known in KNOWN if known.upper() == upper), None)
+    found = ALIASES.get(upper) or next(
+        (known for known in (*KNOWN, *defined) if known.upper() == upper), None
+    )
     if found is None:
-        raise UnknownCalendarError(name)
+        raise UnknownCalendarError(name, defined)
     return found
+
+
+def is_taken(name: str) -> bool:
+    """Return whether `name`, in any case, is a calendar or an alias already."""
+    return name.upper() in ALIASES or any(known.upper() == name.upper() for known in KNOWN)
+
+
+class CalendarCatalog:
+    """Which calendars and named events there are, by the rules of a configuration."""
+
+    def __init__(self, rules: CalendarRules) -> None:
+        self._defined = rules.defined
+
+    def canonical(self, calendar: str) -> str:
+        """Return the calendar that a name or an alias means; raises UnknownCalendarError."""
+        return canonical(calendar, self._defined)
+
+    def events(self, calendar: str) -> Sequence[str]:
+        """Return the named events of a calendar, sorted; raises UnknownCalendarError."""
+        definition = self._defined.get(self.canonical(calendar))
+        return () if definition is None else event_names(definition)
+
+    def names(self) -> Sequence[str]:
+        """Return every calendar, sorted."""
+        return sorted((*KNOWN, *self._defined))
+
+
+def event_names(definition: CalendarDefinition) -> Sequence[str]:
+    """Return the named events of a definition, sorted."""
+    edges = {"pre_open": definition.pre_open, "post_close": definition.post_close}
+    return sorted((*definition.events, *(name for name, at in edges.items() if at is not None)))

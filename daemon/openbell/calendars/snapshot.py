@@ -8,7 +8,8 @@ from array import array
 
 from openbell.calendars.table import CalendarTable, columns, content_digest
 
-FORMAT = 1
+FORMAT = 2
+COLUMN_COUNT = 8
 _FIELDS = ("calendar", "zone", "library", "first_day", "last_day", "is_bounded", "digest")
 
 
@@ -17,7 +18,7 @@ class SnapshotError(Exception):
 
 
 def encode(table: CalendarTable) -> bytes:
-    """Return `table` as bytes that `decode` reads, on any machine."""
+    """Return `table`, which has no named events, as bytes that `decode` reads on any machine."""
     head = {name: getattr(table, name) for name in _FIELDS}
     head |= {"format": FORMAT, "lengths": [len(column) for column in columns(table)]}
     body = b"".join(_little_endian(column).tobytes() for column in columns(table))
@@ -35,7 +36,7 @@ def decode(content: bytes) -> CalendarTable:
         fields = {name: head[name] for name in _FIELDS}
     except (ValueError, TypeError, KeyError) as error:
         raise SnapshotError(f"the snapshot's head cannot be read: {error}") from error
-    if len(lengths) != 6 or min(lengths) < 0 or sum(lengths) * 8 != len(body):
+    if len(lengths) != COLUMN_COUNT or min(lengths) < 0 or sum(lengths) * 8 != len(body):
         raise SnapshotError("the snapshot is cut off")
     arrays: list[array[int]] = []
     start = 0
@@ -44,15 +45,16 @@ def decode(content: bytes) -> CalendarTable:
         column.frombytes(body[start : start + 8 * length])
         arrays.append(_little_endian(column))
         start += 8 * length
-    days, opens_us, closes_us, break_indices, break_starts_us, break_ends_us = arrays
     table = CalendarTable(
         **fields,
-        days=days,
-        opens_us=opens_us,
-        closes_us=closes_us,
-        break_indices=break_indices,
-        break_starts_us=break_starts_us,
-        break_ends_us=break_ends_us,
+        days=arrays[0],
+        opens_us=arrays[1],
+        closes_us=arrays[2],
+        break_indices=arrays[3],
+        break_starts_us=arrays[4],
+        break_ends_us=arrays[5],
+        early_indices=arrays[6],
+        late_indices=arrays[7],
     )
     if content_digest(table) != table.digest:
         raise SnapshotError("the snapshot's digest does not fit its content")

@@ -5,13 +5,27 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import TypeAlias
 
 from openbell.sdk.values import Interval, SessionTable, from_us, to_us
 
 EPOCH_DAY = date(1970, 1, 1)
 DAY_US = 86_400_000_000
+
+Moments: TypeAlias = "tuple[array[int], array[int]]"
+"""A named event: positions of the sessions that have it, and its instants in microseconds."""
+
+
+def _none() -> array[int]:
+    return array("q")
+
+
+def _no_events() -> Mapping[str, Moments]:
+    return MappingProxyType({})  # python 3.11 cannot hash it: no plain default
 
 
 def to_day(label: date) -> int:
@@ -32,6 +46,8 @@ class Session:
     open: datetime
     close: datetime
     breaks: tuple[Interval, ...] = ()
+    early_close: bool = False
+    late_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,9 +55,10 @@ class CalendarTable:
     """Every known session of one calendar, in label order.
 
     `days`, `opens_us`, `closes_us` are parallel; `break_*` hold the session's position and the
-    break's ends. Knowledge covers the labels from `first_day` to `last_day`, both included; outside
-    nothing is known. `zone` is the exchange's time zone. `is_bounded` says that the library knows
-    nothing after `last_day` however it is asked.
+    break's ends. `early_indices` and `late_indices` are the positions of sessions that close early
+    or open late. `events` holds the named events. Knowledge covers the labels from `first_day` to
+    `last_day`, both included; outside nothing is known. `zone` is the exchange's time zone.
+    `is_bounded` says that the library knows nothing after `last_day` however it is asked.
     """
 
     calendar: str
@@ -56,6 +73,9 @@ class CalendarTable:
     break_indices: array[int]
     break_starts_us: array[int]
     break_ends_us: array[int]
+    early_indices: array[int] = field(default_factory=_none)
+    late_indices: array[int] = field(default_factory=_none)
+    events: Mapping[str, Moments] = field(default_factory=_no_events)
     digest: str = ""
 
     def __len__(self) -> int:
@@ -122,6 +142,27 @@ class CalendarTable:
         index = bisect_left(self.days, to_day(label)) - 1
         return self._session(index) if index >= 0 else None
 
+    def named(self, event: str) -> Moments:
+        """Return the positions of the sessions that have a named event, and its instants.
+
+        Raises KeyError for an event that the calendar does not define.
+        """
+        return self.events[event]
+
+    def event(self, name: str, label: date) -> datetime | None:
+        """Return when the named event of this session is, or None. Raises KeyError for the name."""
+        positions, instants_us = self.events[name]
+        index = bisect_left(self.days, to_day(label))
+        at = bisect_left(positions, index)
+        is_there = index < len(self) and self.days[index] == to_day(label)
+        if is_there and at < len(positions) and positions[at] == index:
+            return from_us(instants_us[at])
+        return None
+
+    def left_after(self, day: date) -> int:
+        """Return how many sessions are known with a label after `day`."""
+        return len(self) - bisect_right(self.days, to_day(day))
+
     def _session(self, index: int) -> Session:
         low = bisect_left(self.break_indices, index)
         high = bisect_right(self.break_indices, index)
@@ -131,6 +172,8 @@ class CalendarTable:
             open=from_us(self.opens_us[index]),
             close=from_us(self.closes_us[index]),
             breaks=tuple(Interval(from_us(start), from_us(end)) for start, end in breaks),
+            early_close=_holds(self.early_indices, index),
+            late_open=_holds(self.late_indices, index),
         )
 
     def _sliced(self, low: int, high: int) -> SessionTable:
@@ -154,12 +197,23 @@ class CalendarTable:
         )
 
 
+def _holds(positions: array[int], index: int) -> bool:
+    at = bisect_left(positions, index)
+    return at < len(positions) and positions[at] == index
+
+
 def content_digest(table: CalendarTable) -> str:
     """Return what identifies the sessions: equal tables have equal digests on every machine."""
     head = f"{table.calendar}|{table.zone}|{table.first_day}|{table.last_day}|{len(table)}|"
     digest = hashlib.sha256(head.encode())
     for column in columns(table):
         digest.update(column.tobytes())
+        digest.update(b"|")
+    for name in sorted(table.events):
+        positions, instants_us = table.events[name]
+        digest.update(f"{name}|{len(positions)}|".encode())
+        digest.update(positions.tobytes())
+        digest.update(instants_us.tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -172,6 +226,8 @@ def columns(table: CalendarTable) -> tuple[array[int], ...]:
         table.break_indices,
         table.break_starts_us,
         table.break_ends_us,
+        table.early_indices,
+        table.late_indices,
     )
 
 

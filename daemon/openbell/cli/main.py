@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from openbell.cli import (
+    calendars,
     configuration,
     control,
     data,
@@ -15,6 +16,7 @@ from openbell.cli import (
     inspection,
     listing,
     running,
+    schedules,
     serving,
     waiting,
 )
@@ -46,6 +48,8 @@ def build() -> typer.Typer:
         inspection,
         waiting,
         data,
+        calendars,
+        schedules,
     ):
         module.register(app)
     return app

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from openbell.model.calendars import CalendarRules
 from openbell.model.pipelines import (
     Deployment,
     Pipeline,
@@ -50,7 +51,17 @@ def meaning(deployment: Deployment, pipeline: Pipeline) -> Hashable:
     storage = [deployment.storage.get(name) for name in _named(pipeline, "to")]
     calendars = {dataset.calendar for dataset in found}
     overlays = [overlay for overlay in deployment.overlays if overlay.calendar in calendars]
-    return fingerprint(pipeline), repr((found, _told(providers), _told(storage), overlays))
+    rules = [_rule(deployment.calendars, calendar) for calendar in sorted(calendars)]
+    return fingerprint(pipeline), repr((found, _told(providers), _told(storage), overlays, rules))
+
+
+def _rule(rules: CalendarRules, calendar: str) -> tuple[object, str]:
+    """Return what is said of one calendar; the definition's own days in order."""
+    definition = rules.defined.get(calendar)
+    if definition is None:
+        return None, rules.policy_of(calendar)
+    closed = sorted(definition.closed)
+    return (replace(definition, closed=frozenset()), closed), rules.policy_of(calendar)
 
 
 def _told(uses: Sequence[object]) -> list[object]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from openbell.calendars.names import UnknownCalendarError, canonical
+from openbell.calendars.names import CalendarCatalog
+from openbell.config.calendars import CalendarReader
 from openbell.config.layers import layered
 from openbell.config.parts import check_version, read_parts
 from openbell.config.pipelines import GraphReader
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems
 from openbell.config.reader import read_file
-from openbell.config.schema import CalendarsSection, DaemonSection, TelemetrySection
+from openbell.config.schema import DaemonSection, TelemetrySection
 from openbell.config.substitution import Substitution
 from openbell.config.tree import Tree
 from openbell.config.uses import UseReader
@@ -24,7 +25,6 @@ from openbell.model.pipelines import (
     DaemonOptions,
     Deployment,
     Features,
-    Overlay,
     TelemetryOptions,
 )
 
@@ -80,8 +80,9 @@ def load(
     filled = substitution.apply(tree)
     parts = read_parts(filled, problems)
     uses = UseReader(registry, problems, document.folder, env.get("HOME")).read(parts)
-    graphs = GraphReader(registry, problems, parts, uses).read()
-    overlays = _overlays(parts.calendars, problems)
+    calendars = CalendarReader(parts.calendars, problems)
+    rules, overlays = calendars.rules(), calendars.overlays()
+    graphs = GraphReader(registry, problems, parts, uses, catalog=CalendarCatalog(rules)).read()
     if parts.daemon.tcp_port is not None and parts.daemon.tcp_token_file is None:
         hint = "set daemon.tcp_token_file to a file with the token"
         problems.add(("daemon", "tcp_port"), "the API on TCP needs a bearer token", hint)
@@ -95,6 +96,7 @@ def load(
         datasets=graphs.datasets,
         pipelines=graphs.pipelines,
         refused=graphs.refused,
+        calendars=rules,
         overlays=overlays,
         features=Features(
             write_enabled=parts.features.write_enabled,
@@ -132,33 +134,6 @@ def _effective(
         document.tree, profile=profile, env=env, overrides=overrides, problems=problems
     )
     return tree, name, problems.moved_to(tree)
-
-
-def _overlays(section: CalendarsSection, problems: Problems) -> tuple[Overlay, ...]:
-    overlays: list[Overlay] = []
-    for index, entry in enumerate(section.overlays):
-        path = ("calendars", "overlays", index)
-        if not entry.closed and entry.open is None and entry.close is None:
-            problems.add(path, "changes nothing", "give closed, open or close")
-        elif entry.closed and (entry.open or entry.close):
-            problems.add(path, "a day that is closed has no open or close")
-        try:
-            calendar = canonical(entry.calendar)
-        except UnknownCalendarError as error:
-            message = f"calendar {entry.calendar!r} is unknown"
-            problems.add((*path, "calendar"), message, error.hint)
-            continue
-        overlays.append(
-            Overlay(
-                calendar=calendar,
-                session=entry.session,
-                closed=entry.closed,
-                open_time=entry.open,
-                close_time=entry.close,
-                reason=entry.reason,
-            )
-        )
-    return tuple(overlays)
 
 
 def _telemetry(section: TelemetrySection) -> TelemetryOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from openbell.calendars.names import UnknownCalendarError, canonical
+from openbell.calendars.names import CalendarCatalog, UnknownCalendarError, canonical
 from openbell.config.compile import job_nodes
 from openbell.config.graph import cycle, in_order
 from openbell.config.nodes import NodeReader
@@ -18,6 +18,8 @@ from openbell.config.tree import Path
 from openbell.config.uses import Uses
 from openbell.config.verdicts import check_edges
 from openbell.model.pipelines import Dataset, Node, Pipeline
+from openbell.schedule.errors import ScheduleError
+from openbell.schedule.parser import parse
 from openbell.sdk.schemas import SCHEMAS
 
 
@@ -33,7 +35,16 @@ class Graphs:
 class GraphReader:
     """Reads `datasets:`, `jobs:` and `pipelines:` against what can be used."""
 
-    def __init__(self, registry: Registry, problems: Problems, parts: Parts, uses: Uses) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        problems: Problems,
+        parts: Parts,
+        uses: Uses,
+        *,
+        catalog: CalendarCatalog,
+    ) -> None:
+        self._catalog = catalog
         self._registry = registry
         self._problems = problems
         self._parts = parts
@@ -72,7 +83,7 @@ class GraphReader:
             self._problems.add_unknown((*path, "schema"), "schema", section.schema_name, SCHEMAS)
         calendar = section.calendar
         try:
-            calendar = canonical(section.calendar)
+            calendar = canonical(section.calendar, self._parts.calendars.define)
         except UnknownCalendarError as error:
             message = f"calendar {section.calendar!r} is unknown"
             self._problems.add((*path, "calendar"), message, error.hint)
@@ -215,12 +226,19 @@ class GraphReader:
         return [refused] if refused is not None else []
 
     def _schedule(self, schedule: tuple[str, ...], path: Path) -> None:
+        found: dict[str, str] = {}
         for index, expression in enumerate(schedule):
-            if not expression.strip() or not expression.isprintable() or len(expression) > 500:
-                self._problems.add(
-                    (*path, "schedule", index),
-                    "a schedule is one line of text such as 'XNYS close + 30m'",
-                )
+            place = (*path, "schedule", index)
+            try:
+                fingerprint = parse(expression, self._catalog).fingerprint
+            except ScheduleError as error:
+                message = f"{error.message} at character {error.position + 1} of {expression!r}"
+                self._problems.add(place, message, error.hint)
+                continue
+            if fingerprint in found:
+                message = f"{expression!r} means the same as {found[fingerprint]!r}"
+                self._problems.add(place, message, "keep one of them")
+            found[fingerprint] = expression
 
     def _keep(self, pipeline: Pipeline, reasons: list[str]) -> None:
         if reasons:

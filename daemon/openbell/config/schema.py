@@ -194,9 +194,51 @@ class OverlaySection(Section):
     reason: str = Field(default="", description="for people")
 
 
+class NamedEventSection(Section):
+    """Something that happens in every session of a calendar."""
+
+    at: ClockTime = Field(description="local time")
+    early: ClockTime | None = Field(default=None, description="local time on early days")
+
+
+def _event(value: object) -> object:
+    return {"at": value} if isinstance(value, str) else value
+
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Policy = Literal["block", "weekmask", "warn"]
+
+
+class CalendarSection(Section):
+    """A calendar of one's own: hours over a base or a week."""
+
+    base: str | None = Field(default=None, description="the calendar whose days it has")
+    zone: str | None = Field(default=None, description="time zone of every time here")
+    days: tuple[Weekday, ...] = Field(default=(), description="days of the week, without a base")
+    open: ClockTime | None = Field(default=None, description="opens at this local time")
+    close: ClockTime | None = Field(default=None, description="closes at this local time")
+    roll: ClockTime | None = Field(default=None, description="open without end")
+    breaks: tuple[tuple[ClockTime, ClockTime], ...] | None = Field(
+        default=None, description="pairs of start and end"
+    )
+    pre_open: ClockTime | None = Field(default=None, description="pre-market opens")
+    post_close: ClockTime | None = Field(default=None, description="post-market closes")
+    events: dict[str, Annotated[NamedEventSection, BeforeValidator(_event)]] = Field(
+        default={}, description="named events for schedules"
+    )
+    closed: tuple[Day, ...] = Field(default=(), description="days without a session")
+    early: dict[Day, ClockTime] = Field(default={}, description="days that close early, and when")
+
+
 class CalendarsSection(Section):
     """What is known better than the calendar library knows it."""
 
+    policy: Policy = Field(default="block", description="what to do where nothing is known")
+    policies: dict[str, Policy] = Field(default={}, description="the same for single calendars")
+    near_sessions: Int = Field(
+        default=20, ge=0, le=1000, description="how many sessions before the end it is told"
+    )
+    define: dict[Name, CalendarSection] = Field(default={}, description="calendars of one's own")
     overlays: tuple[OverlaySection, ...] = Field(default=(), description="corrections, in order")
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import assert_never
 
-from openbell.history import apply_nodes, apply_runs
+from openbell.history import apply_calendars, apply_nodes, apply_runs
 from openbell.history.durable import DurableEvent, as_durable
 from openbell.history.queries import Statements
 from openbell.model import events as ev
@@ -67,11 +67,15 @@ def _apply(db: Statements, event: DurableEvent) -> DurableEvent:
             apply_nodes.keep_findings(db, event)
         case ev.LogWritten():
             return apply_nodes.keep_log(db, event)
+        case ev.OverlayAdded() | ev.OverlayRemoved():
+            apply_calendars.change_overlay(db, event)
         case (
             ev.ActorCrashed()
             | ev.PipelineParked()
             | ev.ConfigReloaded()
             | ev.ReloadRefused()
+            | ev.CalendarHorizonNear()
+            | ev.CalendarFailed()
             | ev.DaemonStarted()
             | ev.DaemonStopping()
         ):

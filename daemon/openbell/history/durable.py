@@ -24,6 +24,10 @@ DurableEvent: TypeAlias = (
     | ev.PipelineParked
     | ev.ConfigReloaded
     | ev.ReloadRefused
+    | ev.CalendarHorizonNear
+    | ev.CalendarFailed
+    | ev.OverlayAdded
+    | ev.OverlayRemoved
     | ev.DaemonStarted
     | ev.DaemonStopping
 )

@@ -350,3 +350,21 @@ PRAGMA incremental_vacuum(1);
 -- name: free_pages
 -- How many pages of the file are unused.
 SELECT freelist_count FROM pragma_freelist_count();
+
+-- name: insert_overlay
+-- Keep a correction to a calendar.
+INSERT INTO calendar_overlays (
+    overlay_id, calendar, session, closed, open_time, close_time, reason, added_by, added_at_us
+)
+VALUES (:overlay_id, :calendar, :session, :closed, :open_time, :close_time, :reason, :by, :at_us);
+
+-- name: remove_overlay
+-- Note that a correction was taken back.
+UPDATE calendar_overlays SET removed_by = :by, removed_at_us = :at_us
+WHERE overlay_id = :overlay_id AND removed_at_us IS NULL;
+
+-- name: overlays
+-- Every correction, oldest first; those that were taken back too.
+SELECT overlay_id, calendar, session, closed, open_time, close_time, reason, added_by, added_at_us,
+    removed_by, removed_at_us
+FROM calendar_overlays ORDER BY added_at_us, overlay_id;

@@ -16,6 +16,7 @@ from openbell.history.errors import HistoryClosedError, HistoryDamagedError, His
 from openbell.history.opening import connect, is_damage, open_reader
 from openbell.history.queries import load_queries
 from openbell.model.bodies import encode_plain
+from openbell.model.calendars import OverlayRecord
 from openbell.model.events import StoredEvent
 from openbell.model.history import RunFilter
 from openbell.model.runs import (
@@ -191,6 +192,10 @@ class Answers:
         """See `History`."""
         row = {"dataset": dataset, "limit": limit}
         return await self._readers.rows("lineage", row, records.commit_row)
+
+    async def overlays(self) -> Sequence[OverlayRecord]:
+        """See `History`."""
+        return await self._readers.rows("overlays", {}, records.overlay_record)
 
     async def metrics(self) -> Mapping[str, Any]:
         """See `History`."""

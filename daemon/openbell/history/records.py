@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
 from openbell.model.bodies import decode_body, lineage_row
+from openbell.model.calendars import Overlay, OverlayRecord
 from openbell.model.events import StoredEvent
 from openbell.model.runs import (
     AttemptRecord,
@@ -26,6 +27,25 @@ from openbell.model.runs import (
 from openbell.sdk.values import Interval, Receipt, from_us
 
 Row = Sequence[Any]
+
+
+def overlay_record(row: Row) -> OverlayRecord:
+    """Return a correction from a row of `overlays`."""
+    return OverlayRecord(
+        overlay_id=row[0],
+        overlay=Overlay(
+            calendar=row[1],
+            session=date.fromisoformat(row[2]),
+            closed=bool(row[3]),
+            open_time=row[4],
+            close_time=row[5],
+            reason=row[6],
+        ),
+        added_by=row[7],
+        added_at=from_us(row[8]),
+        removed_by=row[9],
+        removed_at=_instant(row[10]),
+    )
 
 
 def _instant(instant_us: int | None) -> datetime | None:

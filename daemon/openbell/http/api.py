@@ -13,6 +13,7 @@ from openbell.http.connections import Caller, caller_of
 from openbell.http.idempotency import AnswerKeeper
 from openbell.http.problems import ProblemError
 from openbell.http.redaction import Redaction
+from openbell.model.calendars import Calendars
 from openbell.model.control import Engine, UnknownRunError
 from openbell.model.history import History, RunFilter
 from openbell.model.runs import RunRecord
@@ -65,6 +66,7 @@ class Api:
 
     engine: Engine
     history: History
+    calendars: Calendars
     plugins: Sequence[Plugin]
     metrics: Callable[[], bytes]
     clock: Clock

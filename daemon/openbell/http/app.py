@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openbell.http.api import Api, Plugin
+from openbell.http.calendars import CalendarRoutes
 from openbell.http.connections import BodyLimit, Guard
 from openbell.http.daemon import DaemonRoutes
 from openbell.http.events import EventRoutes
@@ -22,12 +23,21 @@ from openbell.http.redaction import Redacting, Redaction
 from openbell.http.runs import RunRoutes
 from openbell.http.schemas import requests
 from openbell.http.workflows import WorkflowRoutes
+from openbell.model.calendars import Calendars
 from openbell.model.control import Engine
 from openbell.model.history import History
 from openbell.sdk.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
-_ROUTES = (JobRoutes, WorkflowRoutes, RunRoutes, DaemonRoutes, EventRoutes, HealthRoutes)
+_ROUTES = (
+    JobRoutes,
+    WorkflowRoutes,
+    RunRoutes,
+    DaemonRoutes,
+    EventRoutes,
+    HealthRoutes,
+    CalendarRoutes,
+)
 _KNOWN_KEYS: Mapping[str, type[requests.Body]] = {
     "/api/pipeline/jobs": requests.JobRequest,
     "/api/v1/stop": requests.StopRequest,
@@ -57,6 +67,7 @@ def create_app(
     engine: Engine,
     history: History,
     *,
+    calendars: Calendars,
     plugins: Sequence[Plugin],
     metrics: Callable[[], bytes],
     clock: Clock,
@@ -77,6 +88,7 @@ def create_app(
     api = Api(
         engine=engine,
         history=history,
+        calendars=calendars,
         plugins=plugins,
         metrics=metrics,
         clock=clock,
@@ -110,7 +122,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 def _handle_errors(app: FastAPI, failed: Failed | None, *, patience_s: float) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        model = _KNOWN_KEYS.get(request.url.path, requests.RunOptions)
+        path = request.url.path
+        model = requests.OverlayRequest if path.endswith("/overlays") else _KNOWN_KEYS.get(path)
+        model = model or requests.RunOptions
         known = [field.alias or name for name, field in model.model_fields.items()]
         return of_validation(error.errors(), known)
 

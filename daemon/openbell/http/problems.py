@@ -9,7 +9,9 @@ from typing import Any
 
 from typing_extensions import override
 
+from openbell.calendars.names import UnknownCalendarError
 from openbell.http.answers import JsonAnswer
+from openbell.model.calendars import UnknownOverlayError
 from openbell.model.control import (
     ConflictError,
     NotAcceptedError,
@@ -28,6 +30,8 @@ TYPES: Mapping[str, str] = {
     "body-too-large": "the request body is larger than the daemon takes",
     "unknown-pipeline": "no pipeline or job has this name; `known` lists those there are",
     "unknown-run": "history has no run or job with this id",
+    "unknown-calendar": "no calendar has this name",
+    "unknown-overlay": "the calendar has no correction made by hand with this id",
     "unknown-dataset": "no dataset has this name; `known` lists those there are",
     "not-accepted": "the daemon cannot take this now: it drains, or the pipeline is paused or parked",
     "conflict": "the request does not fit the state of what it names",
@@ -95,6 +99,10 @@ def of_domain(error: Exception) -> ProblemAnswer | None:
             answer = _of_unknown(error)
         case UnknownRunError():
             answer = ProblemAnswer.of(404, "unknown-run", str(error))
+        case UnknownCalendarError():
+            answer = ProblemAnswer.of(404, "unknown-calendar", str(error), hint=error.hint)
+        case UnknownOverlayError():
+            answer = ProblemAnswer.of(404, "unknown-overlay", str(error))
         case NotAcceptedError():
             later = {"retry-after": "5"}
             answer = ProblemAnswer.of(503, "not-accepted", str(error), headers=later)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
+from openbell.model.calendars import Overlay
 from openbell.model.runs import LogLine, NodeState, RunState, Totals
 from openbell.sdk.values import Finding, Receipt
 
@@ -123,7 +124,7 @@ class NodeChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(Event):
-    """An attempt was handed to a worker."""
+    """An attempt was handed to a worker; it was planned with `calendar` as its digest names it."""
 
     name: ClassVar[str] = "attempt.started"
     attempt_id: str
@@ -131,6 +132,8 @@ class AttemptStarted(Event):
     pipeline: str
     node: str
     number: int
+    calendar: str = ""
+    calendar_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +284,47 @@ class ReloadRefused(Event):
 
     name: ClassVar[str] = "config.refused"
     problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarHorizonNear(Event):
+    """Little is left of what is known of a calendar's sessions; told once a day."""
+
+    name: ClassVar[str] = "calendar.horizon_neared"
+    calendar: str
+    policy: str
+    horizon: date
+    sessions_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarFailed(Event):
+    """A calendar cannot be built; told once a day."""
+
+    name: ClassVar[str] = "calendar.failed"
+    calendar: str
+    policy: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayAdded(Event):
+    """Somebody corrected a calendar; `reason` stands in the overlay."""
+
+    name: ClassVar[str] = "calendar.overlay_added"
+    overlay_id: str
+    overlay: Overlay
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayRemoved(Event):
+    """Somebody took a correction back."""
+
+    name: ClassVar[str] = "calendar.overlay_removed"
+    overlay_id: str
+    calendar: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

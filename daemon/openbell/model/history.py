@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from openbell.model.calendars import OverlayRecord
 from openbell.model.events import Event, StoredEvent
 from openbell.model.runs import (
     AttemptRecord,
@@ -115,6 +116,10 @@ class History(Protocol):
 
     async def lineage(self, dataset: str, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
         """Return the newest commits into `dataset`: run, node, interval, rows, digest, version."""
+        ...
+
+    async def overlays(self) -> Sequence[OverlayRecord]:
+        """Return corrections made by hand, oldest first, with those that were taken back."""
         ...
 
     async def metrics(self) -> Mapping[str, Any]:

@@ -10,6 +10,8 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, Literal
 
+from openbell.model.calendars import CalendarRules, Overlay
+
 Mode = Literal["backfill", "live", "interval"]
 """How a pipeline covers time: a range of sessions once, bar by bar until stopped, or one session
 (or day) a run."""
@@ -119,18 +121,6 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overlay:
-    """A correction to a calendar. `open_time` and `close_time` are local `HH:MM`."""
-
-    calendar: str
-    session: date
-    closed: bool = False
-    open_time: str | None = None
-    close_time: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
     """How the daemon itself runs; every value has a default and a key under `daemon:`."""
 
@@ -182,6 +172,7 @@ class Deployment:
     datasets: Mapping[str, Dataset] = field(default_factory=_nothing)
     pipelines: Mapping[str, Pipeline] = field(default_factory=_nothing)
     refused: Mapping[str, str] = field(default_factory=_nothing)
+    calendars: CalendarRules = field(default_factory=CalendarRules)
     overlays: tuple[Overlay, ...] = ()
     features: Features = field(default_factory=Features)
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)

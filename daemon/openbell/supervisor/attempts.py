@@ -119,6 +119,8 @@ class Attempt:
                 pipeline=self._task.pipeline,
                 node=self._source,
                 number=self._task.attempt,
+                calendar=self._task.dataset.sessions.calendar,
+                calendar_digest=self._task.dataset.sessions.digest,
             )
         )
         try:

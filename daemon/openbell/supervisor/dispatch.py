@@ -77,6 +77,7 @@ class Dispatcher:
         bar = BarWidth.parse(dataset.interval)
         today = self._services.clock.now().date()
         if run.mode == "live":
+            await sessions.require(dataset.calendar, today)
             ahead = date.fromordinal(today.toordinal() + _LIVE_AHEAD_DAYS)
             began = min(today, run.submitted_at.date()) - MARGIN
             found = cover(await sessions.between(dataset.calendar, began, ahead), bar, began, ahead)
@@ -84,6 +85,7 @@ class Dispatcher:
                 raise FatalError(f"calendar {dataset.calendar!r} has no session near {today}")
             return found
         start, end = await self._labels(run, dataset, today)
+        await sessions.require(dataset.calendar, end)
         nearby = await sessions.between(
             dataset.calendar,
             max(FIRST_LABEL, start - MARGIN) if start > FIRST_LABEL + MARGIN else start,

@@ -30,6 +30,10 @@ class Sessions(Protocol):
         """
         ...
 
+    async def require(self, calendar: str, last: date) -> None:
+        """Raise FatalError if nothing is known of the day `last` and the calendar's policy is `block`."""
+        ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Services:

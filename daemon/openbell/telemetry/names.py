@@ -259,6 +259,20 @@ CONFIG_RELOADS = Metric(
     text="Reloads of the configuration, applied or refused.",
     labels=("status",),
 )
+CALENDAR_SESSIONS_LEFT = Metric(
+    name="openbell.calendar.sessions_left",
+    kind="gauge",
+    unit="{session}",
+    text="Sessions that are still known of a calendar whose end is near.",
+    labels=("calendar",),
+)
+CALENDAR_FAILURES = Metric(
+    name="openbell.calendar.failures",
+    kind="counter",
+    unit="{failure}",
+    text="How often a calendar could not be built; told once a day.",
+    labels=("calendar",),
+)
 DROPPED = Metric(
     name="openbell.telemetry.dropped",
     kind="gauge",
@@ -300,6 +314,8 @@ METRICS = (
     LOOP_LAG,
     DATABASE_SIZE,
     CONFIG_RELOADS,
+    CALENDAR_SESSIONS_LEFT,
+    CALENDAR_FAILURES,
     DROPPED,
     BUILD_INFO,
 )

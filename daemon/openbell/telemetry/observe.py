@@ -38,6 +38,11 @@ class Observer:
         self._metrics = metrics
         self._spans = spans
         self._runs = KnownRuns()
+        self._sessions_left: dict[str, int] = {}
+        metrics.show(
+            names.CALENDAR_SESSIONS_LEFT,
+            lambda: [(left, {"calendar": name}) for name, left in self._sessions_left.items()],
+        )
         metrics.show(
             names.ACTIVE_JOBS,
             lambda: [
@@ -157,6 +162,10 @@ class Observer:
                 self._metrics.count(names.CONFIG_RELOADS, status="applied")
             case ev.ReloadRefused():
                 self._metrics.count(names.CONFIG_RELOADS, status="refused")
+            case ev.CalendarHorizonNear():
+                self._sessions_left[event.calendar] = event.sessions_left
+            case ev.CalendarFailed():
+                self._metrics.count(names.CALENDAR_FAILURES, calendar=event.calendar)
             case _:
                 pass
 

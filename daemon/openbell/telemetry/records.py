@@ -19,6 +19,8 @@ _LEVELS: Mapping[type[ev.Event], int] = {
     ev.WorkerStarted: logging.DEBUG,
     ev.WorkerStopped: logging.DEBUG,
     ev.QualityChecked: logging.WARNING,
+    ev.CalendarHorizonNear: logging.WARNING,
+    ev.CalendarFailed: logging.ERROR,
     ev.ActorCrashed: logging.ERROR,
     ev.PipelineParked: logging.ERROR,
     ev.ReloadRefused: logging.ERROR,

@@ -10,6 +10,7 @@ import anyio.lowlevel
 
 from openbell.model import events as ev
 from openbell.model.bodies import decode_body, encode_event, event_pipeline, event_run_id
+from openbell.model.calendars import OverlayRecord
 from openbell.model.history import RunFilter
 from openbell.model.runs import (
     AttemptRecord,
@@ -109,6 +110,12 @@ class MemoryHistory:
         """Return the newest commits into `dataset`."""
         commits = [row for row in self._tables.commits.values() if row["dataset"] == dataset]
         return commits[::-1][:limit]
+
+    async def overlays(self) -> Sequence[OverlayRecord]:
+        """Return corrections made by hand, oldest first."""
+        return sorted(
+            self._tables.overlays.values(), key=lambda found: (found.added_at, found.overlay_id)
+        )
 
     async def metrics(self) -> Mapping[str, Any]:
         """Return totals; the database has no bytes."""

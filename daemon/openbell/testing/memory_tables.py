@@ -7,6 +7,7 @@ from typing import Any
 
 from openbell.model import events as ev
 from openbell.model.bodies import decode_body, encode_plain, keep_lines, lineage_row
+from openbell.model.calendars import OverlayRecord
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError
 from openbell.model.runs import (
     AttemptRecord,
@@ -42,6 +43,7 @@ class Tables:
     findings: list[QualityRecord] = field(default_factory=list)
     logs: list[tuple[str, StoredLogLine]] = field(default_factory=list)
     log_sizes: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
+    overlays: dict[str, OverlayRecord] = field(default_factory=dict)
     events: list[ev.StoredEvent] = field(default_factory=list)
     last_id: dict[str, int] = field(default_factory=dict)
 
@@ -80,10 +82,37 @@ def apply(tables: Tables, event: ev.Event) -> ev.Event:
         case ev.LogWritten():
             return _keep_log(tables, event)
         case _:
-            if not event.durable or not event.name:
-                name = event.name or type(event).__name__
-                raise RecordRefusedError(name, "it is not a durable event")
+            _apply_other(tables, event)
     return event
+
+
+def _apply_other(tables: Tables, event: ev.Event) -> None:
+    match event:
+        case ev.OverlayAdded() | ev.OverlayRemoved():
+            _change_overlay(tables, event)
+        case _ if not event.durable or not event.name:
+            name = event.name or type(event).__name__
+            raise RecordRefusedError(name, "it is not a durable event")
+        case _:
+            pass
+
+
+def _change_overlay(tables: Tables, event: ev.OverlayAdded | ev.OverlayRemoved) -> None:
+    known = tables.overlays.get(event.overlay_id)
+    if isinstance(event, ev.OverlayAdded):
+        if known is not None:
+            raise RecordRefusedError(event.name, _MISFIT)
+        tables.overlays[event.overlay_id] = OverlayRecord(
+            overlay_id=event.overlay_id,
+            overlay=event.overlay,
+            added_at=event.at,
+            added_by=event.by,
+        )
+        return
+    if known is None or known.removed_at is not None:
+        reason = f"there is no overlay {event.overlay_id!r} to remove"
+        raise RecordRefusedError(event.name, reason)
+    tables.overlays[event.overlay_id] = replace(known, removed_at=event.at, removed_by=event.by)
 
 
 def _retire(tables: Tables, pipeline: str) -> None:

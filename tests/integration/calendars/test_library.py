@@ -17,12 +17,12 @@ from openbell.calendars.overlays import OverlayError
 from openbell.calendars.snapshot import SnapshotError, decode
 from openbell.calendars.store import SessionStore
 from openbell.calendars.table import CalendarTable
-from openbell.model.pipelines import Overlay
+from openbell.model.calendars import Overlay
 
 pytestmark = pytest.mark.integration
 
 TODAY = date(2026, 11, 21)
-THROUGH = "2027-11-21"
+THROUGH = "2029-01-29"
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_table_is_asked_for_once_and_read_from_disk_after(
 ) -> None:
     store = SessionStore(tmp_path)
     assert store.table("NYSE", today=TODAY) is None
-    saved = store.save(snapshots["XNYS"])
+    saved = store.save(snapshots["XNYS"], today=TODAY)
     assert store.table("XNYS", today=TODAY) is saved
     again = SessionStore(tmp_path).table("nyse", today=TODAY)
     assert again is not None
@@ -131,23 +131,23 @@ def test_the_calendar_that_is_always_open_needs_no_worker(tmp_path: Path) -> Non
     store = SessionStore(tmp_path)
     table = store.table("24/7", today=TODAY)
     assert table is not None
-    assert table.covers(date(1970, 1, 1), date(2027, 11, 21))
-    later = store.table("24/7", today=date(2027, 10, 1))
+    assert table.covers(date(1970, 1, 1), date(2029, 1, 29))
+    later = store.table("24/7", today=date(2027, 12, 1))
     assert later is not None
-    assert later.covers(date(1970, 1, 1), date(2028, 9, 30))
+    assert later.covers(date(1970, 1, 1), date(2030, 2, 8))
 
 
 def test_a_snapshot_that_ends_soon_is_built_again_unless_the_library_knows_no_more(
     tmp_path: Path, snapshots: dict[str, bytes]
 ) -> None:
     store = SessionStore(tmp_path)
-    store.save(snapshots["XNYS"])
-    store.save(snapshots["XBOM"])
-    later = date(2027, 8, 1)
+    store.save(snapshots["XNYS"], today=TODAY)
+    store.save(snapshots["XBOM"], today=TODAY)
+    later = date(2027, 12, 1)
     assert store.table("XNYS", today=later) is None
     assert SessionStore(tmp_path).table("XNYS", today=later) is None
     assert store.table("XBOM", today=later) is not None
-    assert store.wanted_through(later) == date(2028, 7, 31)
+    assert store.wanted_through(later) == date(2030, 2, 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b'{"format": 1}\n'])
@@ -155,13 +155,13 @@ def test_a_damaged_snapshot_is_built_again(tmp_path: Path, content: bytes) -> No
     (tmp_path / "XNYS.sessions").write_bytes(content)
     assert SessionStore(tmp_path).table("XNYS", today=TODAY) is None
     with pytest.raises(SnapshotError):
-        SessionStore(tmp_path).save(content)
+        SessionStore(tmp_path).save(content, today=TODAY)
 
 
 def test_a_snapshot_of_another_library_is_built_again(
     tmp_path: Path, snapshots: dict[str, bytes]
 ) -> None:
-    SessionStore(tmp_path).save(snapshots["XNYS"])
+    SessionStore(tmp_path).save(snapshots["XNYS"], today=TODAY)
     other = SessionStore(tmp_path, library="exchange_calendars 99")
     assert other.table("XNYS", today=TODAY) is None
     assert SessionStore(tmp_path, library=library_version()).table("XNYS", today=TODAY) is not None
@@ -179,7 +179,7 @@ def test_overlays_are_applied_on_reading_and_can_be_replaced(
 ) -> None:
     closed = Overlay(calendar="XNYS", session=date(2026, 12, 1), closed=True)
     store = SessionStore(tmp_path, overlays=[closed])
-    assert store.save(snapshots["XNYS"]).session(date(2026, 12, 1)) is None
+    assert store.save(snapshots["XNYS"], today=TODAY).session(date(2026, 12, 1)) is None
     store.use_overlays([])
     table = store.table("XNYS", today=TODAY)
     assert table is not None

@@ -76,9 +76,9 @@ async def test_a_migration_keeps_a_backup_of_what_was_there_and_every_row(databa
     await _filled(database)
     async with HistoryStore(database, migrations=(*load_migrations(), NEXT)) as store:
         assert len(await store.events()) == 14
-    backup = database.with_name("history.sqlite.backup-1")
+    backup = database.with_name(f"history.sqlite.backup-{len(load_migrations())}")
     assert _rows(backup, "SELECT count(*) FROM events") == [(14,)]
-    assert _rows(backup, "SELECT count(*) FROM schema_migrations") == [(1,)]
+    assert _rows(backup, "SELECT count(*) FROM schema_migrations") == [(len(load_migrations()),)]
     assert _rows(database, "SELECT count(extra), count(*) FROM events") == [(0, 14)]
 
 
@@ -101,10 +101,11 @@ async def test_a_newer_schema_is_refused_with_the_backup_that_this_version_wrote
     await _open(database, migrations=(*load_migrations(), NEXT))
     content = database.read_bytes()
     with pytest.raises(
-        HistoryRefusedError, match="newer than the 1 that this openbell knows"
+        HistoryRefusedError,
+        match=f"newer than the {len(load_migrations())} that this openbell knows",
     ) as caught:
         await _open(database)
-    assert f"the newest backup is {database}.backup-1" in str(caught.value)
+    assert f"the newest backup is {database}.backup-{len(load_migrations())}" in str(caught.value)
     assert isinstance(caught.value, FatalError)
     assert database.read_bytes() == content
 

@@ -49,6 +49,14 @@ GETS = (
     ("/api/v1/plugins", "/api/v1/plugins"),
     ("/api/v1/workers", "/api/v1/workers"),
     ("/api/v1/budgets", "/api/v1/budgets"),
+    ("/api/v1/calendars", "/api/v1/calendars"),
+    ("/api/v1/calendars/{name}", "/api/v1/calendars/24-7"),
+    (
+        "/api/v1/calendars/{name}/sessions",
+        "/api/v1/calendars/24-7/sessions?from=2026-01-05&to=2026-01-06",
+    ),
+    ("/api/v1/calendars/{name}/next", "/api/v1/calendars/24-7/next"),
+    ("/api/v1/calendars/{name}/overlays", "/api/v1/calendars/24-7/overlays"),
     ("/livez", "/livez"),
     ("/readyz", "/readyz"),
 )

@@ -14,7 +14,7 @@ from openbell.calendars.names import ALIASES, KNOWN, UnknownCalendarError, canon
 from openbell.calendars.overlays import OverlayError, corrected
 from openbell.calendars.snapshot import SnapshotError, decode, encode
 from openbell.calendars.table import CalendarTable, always_open, sealed, to_day
-from openbell.model.pipelines import Overlay
+from openbell.model.calendars import Overlay
 from openbell.sdk.values import Interval, to_us
 
 pytestmark = pytest.mark.unit
@@ -239,7 +239,7 @@ def test_a_snapshot_is_the_same_on_machines_of_either_byte_order(
         lambda content: b"not json\n" + content,
         lambda content: content[:-8],
         lambda content: content + b"x",
-        lambda content: content.replace(b'"format": 1', b'"format": 9'),
+        lambda content: content.replace(b'"format": 2', b'"format": 9'),
         lambda content: content[:-1] + bytes([content[-1] ^ 1]),
         lambda content: content.replace(b'"lengths": [3', b'"lengths": [-3'),
         lambda content: content.split(b"\n")[0],

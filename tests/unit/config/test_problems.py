@@ -127,7 +127,7 @@ def test_everything_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
             "storage 'primry' does not exist (did you mea",
         ),
         ("mode: live", "mode: live, rules: [olhc]", "jobs.synthetic_live.rules[0]: rule 'olhc' do"),
-        ("mode: live", "mode: live, schedule: ''", "a schedule is one line of text"),
+        ("mode: live", "mode: live, schedule: ''", "a schedule is missing"),
         ("mode: live", "mode: live, rules: ohlc", "rules: must be a list, not 'ohlc'"),
         ("max_attempts: 3", "max_attempts: true", "max_attempts: must be a number, not true"),
         ("max_attempts: 3", "max_attempts: 2.5", "must be a whole number, not 2.5"),

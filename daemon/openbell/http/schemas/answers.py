@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -296,7 +296,65 @@ class Lineage(BaseModel):
     node: str
 
 
+class Calendar(BaseModel):
+    """How a calendar stands."""
+
+    calendar: str
+    state: str
+    policy: str
+    horizon: date | None
+    sessions_left: int | None
+    reason: str
+
+
+class Session(BaseModel):
+    """One session; a break is its start and end."""
+
+    session: date
+    open: datetime
+    close: datetime
+    breaks: list[tuple[datetime, datetime]]
+    early_close: bool
+    late_open: bool
+
+
+class OverlayHours(BaseModel):
+    """What a correction says of its day; hours are local."""
+
+    id: str | None
+    calendar: str
+    day: date = Field(alias="date")
+    closed: bool
+    open: str | None
+    close: str | None
+    reason: str
+
+
+class Overlay(OverlayHours):
+    """A correction in force; one of the configuration has no id."""
+
+    origin: str
+    added_by: str
+    added_at: datetime | None
+
+
+class SessionChange(BaseModel):
+    """What becomes of one day; null is no session."""
+
+    session: date
+    before: Session | None
+    after: Session | None
+
+
+class OverlayChange(OverlayHours):
+    """What a correction changes; without an id it was only tried."""
+
+    changes: list[SessionChange]
+
+
 SINGLE: tuple[type[BaseModel], ...] = (
+    Calendar,
+    OverlayChange,
     Problem,
     RunSummary,
     Totals,
@@ -311,6 +369,9 @@ SINGLE: tuple[type[BaseModel], ...] = (
     Run,
 )
 PAGED: tuple[type[BaseModel], ...] = (
+    Calendar,
+    Session,
+    Overlay,
     Run,
     Node,
     Attempt,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from openbell.model.calendars import Overlay, OverlayKind
 from openbell.model.control import Submission
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h|d)?")
@@ -25,6 +26,7 @@ def seconds(value: object) -> object:
     return float(match[1]) * _UNIT_S[match[2]]
 
 
+Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 
@@ -103,6 +105,28 @@ class JobRequest(RunOptions):
     def target(self) -> str:
         """The pipeline's name; a job is the pipeline of its name."""
         return self.job or self.pipeline or ""
+
+
+class OverlayRequest(Body):
+    """A correction of one day of a calendar; hours are local to the exchange."""
+
+    session: date = Field(alias="date", description="the session's label")
+    kind: OverlayKind
+    open: Clock | None = Field(default=None, description="for `late_open` and `extra_session`")
+    close: Clock | None = Field(default=None, description="for `early_close` and `extra_session`")
+    reason: str = Field(min_length=1, max_length=500, description="why, for the record")
+    dry_run: bool = Field(default=False, description="say what would change, and change nothing")
+
+    def overlay(self, calendar: str) -> Overlay:
+        """Return what the calendar is asked for."""
+        return Overlay(
+            calendar=calendar,
+            session=self.session,
+            closed=self.kind == "closed",
+            open_time=self.open,
+            close_time=self.close,
+            reason=self.reason,
+        )
 
 
 class StopRequest(Body):

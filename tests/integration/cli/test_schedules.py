@@ -1,0 +1,83 @@
+"""`mdp schedule`: no daemon, no configuration, nothing but an empty state directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from doubles.command import mdp
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBELL_CONFIG", raising=False)
+    monkeypatch.setenv("OPENBELL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_next_fires_are_told_also_where_no_table_was_built_yet() -> None:
+    arguments = ("schedule", "next", "NYSE close + 30m", "--after", "2026-11-24", "-n", 3)
+    done = mdp(*arguments, "-o", "json")
+    assert done.json == [
+        {"at": "2026-11-24T21:30:00Z", "session": "2026-11-24", "event": "close", "index": 0},
+        {"at": "2026-11-25T21:30:00Z", "session": "2026-11-25", "event": "close", "index": 0},
+        {"at": "2026-11-27T18:30:00Z", "session": "2026-11-27", "event": "close", "index": 0},
+    ]
+    assert "2026-11-24 16:30:00-05:00" in mdp(*arguments, "--tz", "America/New_York").out
+
+
+def test_a_schedule_without_calendar_needs_no_table(tmp_path: Path) -> None:
+    done = mdp("schedule", "next", "at 2026-12-01T14:00Z", "--after", "2026-11-24", "-o", "json")
+    assert [fire["at"] for fire in done.json] == ["2026-12-01T14:00:00Z"]
+    assert "1 of 5: it fires no more" in done.err
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_fire_is_explained_step_by_step() -> None:
+    schedule = "XHKG break_start - 5m"
+    done = mdp("schedule", "explain", schedule, "--at", "2026-02-16T03:55Z", "-o", "json")
+    assert done.json["fires"] == []
+    assert {"met": False, "text": "2026-02-16 has no break_start: silent"} in done.json["steps"]
+    assert done.json["next"]["at"] == "2026-02-20T03:55:00Z"
+    done = mdp("schedule", "explain", schedule, "--at", "2026-02-20T03:55Z")
+    assert f"{schedule} fires at 2026-02-20 03:55:00+00:00" in done.out
+
+
+def test_the_calendars_of_a_configuration_count(tmp_path: Path) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text(
+        "version: 2\ncalendars: {overlays: [{calendar: XNYS, date: 2026-11-25, closed: true}]}\n"
+    )
+    arguments = ("schedule", "next", "XNYS open", "--after", "2026-11-25", "-n", 1, "-o", "json")
+    assert mdp(*arguments).json[0]["session"] == "2026-11-25"
+    assert mdp(*arguments, "-c", config).json[0]["session"] == "2026-11-27"
+
+
+def test_a_calendar_that_ends_says_where() -> None:
+    done = mdp("schedule", "next", "XSHG open", "--after", "2026-12-31T12:00Z", "-o", "json")
+    assert (done.code, done.json) == (0, [])
+    assert "0 of 5: its calendars are known to 2026-12-31" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("next", "XNYS clse"), ("     ^ 'clse' is no event", "did you mean 'close'?")),
+        (("next", "XNYS close", "--after", "tomorrow"), ("'tomorrow' is no instant",)),
+        (("explain", "XNYS close", "--at", "0001-01-01"), ("too far away",)),
+    ],
+)
+def test_what_is_not_understood_exits_2(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    done = mdp("schedule", *arguments)
+    assert done.code == 2
+    for word in words:
+        assert word in done.err
+
+
+def test_a_calendar_that_cannot_be_built_is_told_in_a_line() -> None:
+    done = mdp("schedule", "next", "XTAE close")
+    assert done.code == 1
+    assert "calendar 'XTAE' cannot be built" in done.err
+    assert len(done.err) < 500
