@@ -96,20 +96,15 @@ async def running(
         store = SessionStore(place.state_dir / "calendars")
         calendars = CalendarDesk(store, pool, clock, journal.record)
         calendars.begin(deployment, await history.overlays())
-        services = Services(
+        services = _services(
+            place,
+            registry,
+            deployment,
             clock=clock,
             history=history,
             journal=journal,
-            executor=pool,
-            broker=PacingBroker(clock),
-            sessions=calendars,
-            specs=registry,
-            ids=IdSource(secrets.randbits),
-            state_dir=place.state_dir,
-            deployment=deployment,
-            jitter=random.SystemRandom().random,
-            random_bits=secrets.randbits,
-            redact=Redactor(deployment.secrets).text,
+            pool=pool,
+            calendars=calendars,
         )
         engine = LiveEngine(
             services,
@@ -129,6 +124,34 @@ async def running(
             registry=registry,
             clock=clock,
         )
+
+
+def _services(
+    place: Place,
+    registry: Registry,
+    deployment: Deployment,
+    *,
+    clock: Clock,
+    history: HistoryStore,
+    journal: Journal,
+    pool: WorkerPool,
+    calendars: CalendarDesk,
+) -> Services:
+    return Services(
+        clock=clock,
+        history=history,
+        journal=journal,
+        executor=pool,
+        broker=PacingBroker(clock),
+        sessions=calendars,
+        specs=registry,
+        ids=IdSource(secrets.randbits),
+        state_dir=place.state_dir,
+        deployment=deployment,
+        jitter=random.SystemRandom().random,
+        random_bits=secrets.randbits,
+        redact=Redactor(deployment.secrets).text,
+    )
 
 
 def _pool(

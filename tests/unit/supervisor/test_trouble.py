@@ -361,6 +361,9 @@ async def test_a_calendar_that_cannot_be_built_for_now_is_tried_again() -> None:
                     raise TransientError("worker process 9 was lost")
                 return await sessions.between(*of)
 
+            async def require(self, *of: Any) -> None:
+                await sessions.require(*of)
+
         at.services.sessions = Lame()
         run = await at.engine.submit(JOB)
         await at.settle(60)
