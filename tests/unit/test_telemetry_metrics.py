@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import anyio
@@ -290,6 +290,24 @@ async def test_the_worst_lag_is_shown_for_a_minute_or_two(manual_clock: ManualCl
         await clock.advance(timedelta(seconds=120))
         assert lag.worst_s == 0.0
         tasks.cancel_scope.cancel()
+
+
+def test_calendars_that_end_or_fail_are_counted(observer: Observer, metrics: Metrics) -> None:
+    for left in (13, 12):
+        observer.see(
+            ev.CalendarHorizonNear(
+                at=story.START,
+                calendar="XBOM",
+                policy="block",
+                horizon=date(2026, 12, 31),
+                sessions_left=left,
+            )
+        )
+    observer.see(
+        ev.CalendarFailed(at=story.START, calendar="ASEX", policy="warn", reason="not today")
+    )
+    assert value(metrics, "openbell_calendar_sessions_left", calendar="XBOM") == 12
+    assert value(metrics, "openbell_calendar_failures_total", calendar="ASEX") == 1
 
 
 def test_labels_are_those_of_the_table_and_no_run_id_is_among_them(

@@ -18,7 +18,6 @@ from openbell.schedule.grammar import (
     Every,
     Grid,
     Once,
-    Predicate,
     Schedule,
     Trigger,
 )
@@ -119,28 +118,30 @@ class Planner:
     ) -> Generator[Moment, None, int | None]:
         """Yield the moments at which all predicates hold; return where to go on, None at the end.
 
-        A predicate that stays false for long ends this pass, so that a fine step is not tried
-        through a whole weekend.
+        A predicate that stays false for long ends the pass of a trigger that fires often, so that a
+        fine step is not tried through a whole weekend.
         """
+        is_fine = isinstance(schedule.trigger, Every | Cron | Grid)
+        asked = [(one, *self._sight(one.calendar)) for one in schedule.predicates]
         for moment in found:
-            if moment.at_us >= high_us:
+            at_us = moment.at_us
+            if at_us >= high_us:
                 return None
-            failed = self.failed(schedule, moment.at_us)
-            if failed is None:
+            for predicate, sessions, local in asked:
+                if not is_true(predicate, sessions, local, at_us):
+                    break
+            else:
                 yield moment
                 continue
-            again_us = resume_us(failed, self.sessions(failed.calendar), moment.at_us)
-            if again_us - moment.at_us > _WORTH_A_RESTART_US:
-                return again_us
+            if is_fine:
+                again_us = resume_us(predicate, sessions, at_us)
+                if again_us - at_us > _WORTH_A_RESTART_US:
+                    return again_us
         return None
 
-    def failed(self, schedule: Schedule, at_us: int) -> Predicate | None:
-        """Return the first predicate that does not hold at an instant, or None."""
-        for predicate in schedule.predicates:
-            sessions = self.sessions(predicate.calendar)
-            if not is_true(predicate, sessions, self.local(sessions.zone), at_us):
-                return predicate
-        return None
+    def _sight(self, calendar: str) -> tuple[Sessions, LocalTime]:
+        sessions = self.sessions(calendar)
+        return sessions, self.local(sessions.zone)
 
 
 def event_word(trigger: Trigger) -> str:

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from openbell.schedule.errors import ScheduleError, nearest
 
-_BLANK = re.compile(r"(?:\s+|#[^\n]*)*")
+_BLANK = re.compile(r"(?:[ \t\n\r\f\v]+|#[^\n]*)*")
+_MAY_SKIP = frozenset([*"# \t\n\r\f\v"])
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ANYTHING = re.compile(r"[^\s\[\](),&#]+|.", re.DOTALL)
 
@@ -19,6 +20,8 @@ class Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
+        self._word_at = -1
+        self._word: str | None = None
         self._skip()
 
     def is_done(self) -> bool:
@@ -40,8 +43,10 @@ class Scanner:
 
     def word(self) -> str | None:
         """Return the word here in lower case, without reading it."""
-        found = self.peek(_WORD)
-        return None if found is None else found.lower()
+        if self._word_at != self.position:
+            found = self.peek(_WORD)
+            self._word_at, self._word = self.position, None if found is None else found.lower()
+        return self._word
 
     def take_word(self, *words: str) -> str | None:
         """Read the word here when it is one of `words`."""
@@ -90,5 +95,7 @@ class Scanner:
         )
 
     def _skip(self) -> None:
+        if self.text[self.position : self.position + 1] not in _MAY_SKIP:
+            return
         blank = _BLANK.match(self.text, self.position)
         self.position = self.position if blank is None else blank.end()

@@ -60,7 +60,9 @@ def period_of(period: Period, day: int) -> tuple[int, int]:
 
 def _of_kind(sessions: Sessions, kind: Kind, first: int) -> Iterator[int]:
     rest = range(max(first, 0), len(sessions.days))
-    if kind == "early_close":
+    if kind == "all":
+        yield from rest
+    elif kind == "early_close":
         yield from sessions.early_indices[bisect_left(sessions.early_indices, first) :]
     elif kind == "late_open":
         yield from sessions.late_indices[bisect_left(sessions.late_indices, first) :]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 
 from openbell.schedule.durations import DAY_US, SECOND_US
 from openbell.schedule.grammar import Predicate
@@ -63,22 +62,14 @@ def position_of(sessions: Sessions, day: int) -> int | None:
 
 def resume_us(predicate: Predicate, sessions: Sessions, at_us: int) -> int:
     """Return an instant before which a predicate that fails at `at_us` cannot become true."""
-    match predicate:
-        case Predicate(state="in_session", is_negated=False):
-            return _following(sessions.opens_us, at_us, sessions.last_day)
-        case Predicate(state="in_session"):
-            return _following(sessions.closes_us, at_us, sessions.last_day)
-        case Predicate(state="in_break", is_negated=False):
-            return _following(sessions.break_starts_us, at_us, sessions.last_day)
-        case Predicate(state="in_break"):
-            return _following(sessions.break_ends_us, at_us, sessions.last_day)
-        case _:
-            return at_us
-
-
-def _following(instants_us: Sequence[int], at_us: int, last_day: int) -> int:
-    position = bisect_right(instants_us, at_us)
-    return instants_us[position] if position < len(instants_us) else last_day * DAY_US
+    if predicate.state == "in_session":
+        edges = sessions.closes_us if predicate.is_negated else sessions.opens_us
+    elif predicate.state == "in_break":
+        edges = sessions.break_ends_us if predicate.is_negated else sessions.break_starts_us
+    else:
+        return at_us
+    position = bisect_right(edges, at_us)
+    return edges[position] if position < len(edges) else sessions.last_day * DAY_US
 
 
 def _in_break(sessions: Sessions, at_us: int) -> bool:

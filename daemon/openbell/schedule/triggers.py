@@ -34,15 +34,19 @@ def anchored(trigger: Anchored, sessions: Sessions, from_us: int) -> Iterator[Mo
     if entry == len(instants_us):
         return
     first = max(positions[entry] - trigger.shift_sessions, 0)
+    days, shift, offset_us = sessions.days, trigger.shift_sessions, trigger.offset_us
+    has_one_each = isinstance(positions, range)
     for position in selected(sessions, trigger.selector, first):
-        target = position + trigger.shift_sessions
-        if target >= len(sessions.days):
+        target = position + shift
+        if target >= len(days):
             return
-        low = bisect_left(positions, target)
-        for index in range(bisect_right(positions, target) - low if target >= 0 else 0):
-            at_us = instants_us[low + index] + trigger.offset_us
+        low, high = target, target + 1
+        if not has_one_each:
+            low, high = bisect_left(positions, target), bisect_right(positions, target)
+        for number in range(high - low if target >= 0 else 0):
+            at_us = instants_us[low + number] + offset_us
             if at_us >= from_us:
-                yield Moment(at_us, sessions.days[position], index)
+                yield Moment(at_us, days[position], number)
 
 
 def at_clock(

@@ -11,13 +11,13 @@ from pathlib import Path
 import exchange_calendars
 import pytest
 
-from openbell.calendars.build import build, library_version
-from openbell.calendars.names import KNOWN, canonical
+from openbell.calendars.build import build, build_weekmask, library_version
+from openbell.calendars.names import KNOWN, CalendarCatalog, UnknownCalendarError, canonical
 from openbell.calendars.overlays import OverlayError
 from openbell.calendars.snapshot import SnapshotError, decode
 from openbell.calendars.store import SessionStore
-from openbell.calendars.table import CalendarTable
-from openbell.model.calendars import Overlay
+from openbell.calendars.table import CalendarTable, from_day
+from openbell.model.calendars import CalendarDefinition, CalendarRules, NamedEvent, Overlay
 
 pytestmark = pytest.mark.integration
 
@@ -198,3 +198,80 @@ def test_the_control_planes_part_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_early_closes_and_breaks_are_marked(snapshots: dict[str, bytes]) -> None:
+    new_york = decode(snapshots["XNYS"])
+    early = [
+        label
+        for label in ("2026-11-25", "2026-11-27", "2026-12-24")
+        if (found := new_york.session(date.fromisoformat(label))) and found.early_close
+    ]
+    assert early == ["2026-11-27", "2026-12-24"]
+    table = decode(snapshots["XHKG"])
+    days = (day for day in table.between(date(2026, 1, 1), date(2026, 12, 31)).labels_day)
+    halves = [s for day in days if (s := table.session(from_day(day))) and s.early_close]
+    assert len(halves) == 3
+    assert all(session.breaks == () for session in halves)
+
+
+def test_late_opens_are_marked() -> None:
+    table = decode(build("BVMF", THROUGH))
+    assert len(table.late_indices) > 5
+    assert len(table.early_indices) == 0
+
+
+FAILING = ("ASEX", "XBEL", "XBSE", "XCYS", "XTAE")
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_cannot_be_built_has_its_weekdays_and_hours(name: str) -> None:
+    with pytest.raises(Exception, match=r"implemented by subclasses|are not sessions"):
+        build(name, THROUGH)
+    table = decode(build_weekmask(name, THROUGH))
+    session = table.session(date(2026, 7, 1))
+    assert session is not None
+    assert (table.library, table.last_label) == (library_version(), date(2029, 1, 29))
+    assert table.session(date(2026, 7, 4)) is None
+
+
+def test_every_other_calendar_is_built_in_order() -> None:
+    built_in = {"24/7", "24/5"}
+    for name in sorted(set(KNOWN) - built_in - set(FAILING)):
+        table = decode(build(name, THROUGH))
+        assert table.is_bounded == (name in {"XBOM", "XSES", "XSHG"}), name
+        assert table.last_label == (date(2026, 12, 31) if table.is_bounded else date(2029, 1, 29))
+        assert list(table.days) == sorted(set(table.days)), name
+        pairs = zip(table.opens_us, table.closes_us, strict=True)
+        assert all(opens < closes for opens, closes in pairs), name
+        follow = zip(table.closes_us, table.opens_us[1:], strict=False)
+        assert all(closes <= opens for closes, opens in follow), name
+
+
+def test_a_snapshot_of_the_first_format_is_built_again(
+    tmp_path: Path, snapshots: dict[str, bytes]
+) -> None:
+    old = snapshots["XNYS"].replace(b'"format": 2', b'"format": 1')
+    (tmp_path / "XNYS.sessions").write_bytes(old)
+    assert SessionStore(tmp_path).table("XNYS", today=TODAY) is None
+
+
+def test_a_calendar_over_a_base_needs_the_bases_snapshot(
+    tmp_path: Path, snapshots: dict[str, bytes]
+) -> None:
+    settle = NamedEvent(at="15:00", early="12:00")
+    definition = CalendarDefinition(name="CME_Equity", base="CMES", events={"settle": settle})
+    rules = CalendarRules(defined={"CME_Equity": definition})
+    store = SessionStore(tmp_path, rules=rules)
+    assert store.source("cme_equity") == "CMES"
+    assert store.table("CME_Equity", today=TODAY) is None
+    store.save(snapshots["CMES"], today=TODAY)
+    table = store.table("CME_Equity", today=TODAY)
+    assert table is not None
+    assert store.sessions("CME_Equity") is table
+    assert table.event("settle", date(2026, 3, 13)) == utc("2026-03-13T20:00")
+    assert CalendarCatalog(rules).events("cme_equity") == ["settle"]
+    assert CalendarCatalog(rules).events("XNYS") == ()
+    store.use(CalendarRules(), [])
+    with pytest.raises(UnknownCalendarError):
+        store.table("CME_Equity", today=TODAY)

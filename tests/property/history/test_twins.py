@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from typing_extensions import override
 
 from openbell.history.store import HistoryStore
 from openbell.model import events as ev
+from openbell.model.calendars import Overlay
 from openbell.model.history import History, RecordRefusedError, RunFilter
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
 from openbell.testing import MemoryHistory
@@ -159,6 +161,28 @@ class Twins(RuleBasedStateMachine):
     @rule(pipeline=pipelines)
     def retire(self, pipeline: str) -> None:
         self._tell(ev.WorkflowRetired(at=story.START, pipeline=pipeline))
+
+    @rule(number=st.integers(1, 3), at_s=seconds, closed=st.booleans(), by=short_text)
+    def add_overlay(self, *, number: int, at_s: float, closed: bool, by: str) -> None:
+        overlay = Overlay(
+            calendar="XNYS",
+            session=date(2026, 12, number),
+            closed=closed,
+            close_time=None if closed else "13:00",
+            reason=by,
+        )
+        event = ev.OverlayAdded(
+            at=story.after(at_s), overlay_id=f"ovl_{number}", overlay=overlay, by=by
+        )
+        self._tell(event)
+
+    @rule(number=st.integers(1, 3), at_s=seconds)
+    def remove_overlay(self, number: int, at_s: float) -> None:
+        event = ev.OverlayRemoved(
+            at=story.after(at_s), overlay_id=f"ovl_{number}", calendar="XNYS", by="u"
+        )
+        self._tell(event)
+        self._ask(lambda twin: twin.overlays())
 
     @rule(at_s=seconds)
     def stop(self, at_s: float) -> None:

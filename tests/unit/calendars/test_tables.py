@@ -287,3 +287,44 @@ def test_an_unknown_calendar_suggests_the_nearest(name: str, hint: str) -> None:
 def test_every_alias_means_a_calendar() -> None:
     assert set(ALIASES.values()) <= set(KNOWN)
     assert all(alias == alias.upper() for alias in ALIASES)
+
+
+def test_sessions_that_would_overlap_are_refused() -> None:
+    table = always_open("24/7", date(2026, 3, 12), date(2026, 3, 14))
+    gap = corrected(table, [Overlay(calendar="24/7", session=date(2026, 3, 13), closed=True)])
+    evening = sealed(
+        replace(gap, opens_us=array("q", [gap.opens_us[0], to_us(at("2026-03-13T20:00"))]))
+    )
+    late = Overlay(
+        calendar="24/7", session=date(2026, 3, 13), open_time="10:00", close_time="21:00"
+    )
+    with pytest.raises(OverlayError, match="would overlap the session of 2026-03-14"):
+        corrected(evening, [late])
+    early = replace(late, close_time="20:00")
+    assert len(corrected(evening, [early])) == 3
+
+
+def test_an_event_is_none_for_days_without_it() -> None:
+    none = array("q")
+    table = replace(hong_kong(), events={"fix": (none, none)})
+    assert table.event("fix", date(2026, 2, 13)) is None
+    assert table.event("fix", date(2026, 2, 25)) is None
+    assert table.left_after(date(2026, 2, 16)) == 1
+
+
+def test_marks_go_with_their_sessions() -> None:
+    both = replace(hong_kong(), early_indices=array("q", [1]), late_indices=array("q", [2]))
+    table = corrected(both, [overlay(closed=True)])
+    half, last = table.session(date(2026, 2, 16)), table.session(date(2026, 2, 20))
+    assert half is not None
+    assert last is not None
+    assert (half.early_close, half.late_open) == (True, False)
+    assert (last.early_close, last.late_open) == (False, True)
+
+
+def test_later_hours_are_no_early_close() -> None:
+    half = Overlay(calendar="XHKG", session=date(2026, 2, 16), close_time="16:00")
+    marked = replace(hong_kong(), early_indices=array("q", [1]))
+    found = corrected(marked, [half]).session(date(2026, 2, 16))
+    assert found is not None
+    assert not found.early_close

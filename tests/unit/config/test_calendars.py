@@ -97,6 +97,11 @@ def test_datasets_and_overlays_may_name_a_defined_calendar() -> None:
             "2026-12-01 is closed: it cannot close early",
         ),
         ('define: {a: {base: XNYS, pre_open: "25:00"}}', "must be a time of day"),
+        ("overlays: [{calendar: XNYS, date: 2026-12-01}]", "changes nothing"),
+        (
+            'overlays: [{calendar: XNYX, date: 2026-12-01, open: "10:00", closed: true}]',
+            "a day that is closed has no open or close",
+        ),
         ("policies: {XNYX: block}", "calendar 'XNYX' is unknown (did you mean 'XNYS'?)"),
         ("policies: {XNYS: guess}", "'block', 'weekmask' or 'warn'"),
         (
