@@ -77,16 +77,14 @@ async def running(
     """Yield an engine at work on `place`; it holds the state directory until it is left.
 
     `only` names the pipelines to work on: a run in the foreground leaves the others alone. `adopt`
-    hears of each run that an earlier process left open, before anything else happens; `loaded` of
-    each deployment that a reload brings. Raises
-    StateInUseError when another openbell holds the directory, and HistoryRefusedError when the
-    history there cannot serve.
+    hears of each run that an earlier process left open, `loaded` of each deployment that a reload
+    brings. Raises StateInUseError when another openbell holds the directory, and
+    HistoryRefusedError when the history there cannot serve.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        lock = StateLock(place.state_dir)
         address = str(socket) if socket else None
-        stack.enter_context(lock.acquire(version=__version__, socket=address))
+        stack.enter_context(StateLock(place.state_dir).acquire(version=__version__, socket=address))
         history = await stack.enter_async_context(HistoryStore(place.state_dir / "history.sqlite"))
         if adopt is not None:
             await _tell_open_runs(history, adopt)
@@ -109,9 +107,7 @@ async def running(
         engine = LiveEngine(
             services,
             pool,
-            load=_Reload(
-                place, registry, env, services=services, calendars=calendars, loaded=loaded
-            ),
+            load=_Reload(place, registry, env, services=services, desk=calendars, loaded=loaded),
             parse=partial(parse_pipeline, place, registry, env),
             only=only,
         )
@@ -181,12 +177,12 @@ class _Reload:
         env: Mapping[str, str],
         *,
         services: Services,
-        calendars: CalendarDesk,
+        desk: CalendarDesk,
         loaded: Callable[[Deployment], None] | None,
     ) -> None:
         self._load = partial(load, place, registry, env)
         self._services = services
-        self._calendars = calendars
+        self._calendars = desk
         self._loaded = loaded
         self._redactor = Redactor(services.deployment.secrets)
 
