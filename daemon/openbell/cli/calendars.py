@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openbell.cli.calendar_state import Where
+from openbell.cli.calendar_source import Where
 from openbell.cli.errors import USAGE, CliError
 from openbell.cli.options import ConfigFile, Output, Profile, Socket, StateDir, Tz
 from openbell.cli.render import Format, Printer, counted, say

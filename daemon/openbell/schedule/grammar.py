@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 from openbell.schedule.cron import CronFields
 from openbell.schedule.durations import clock_text, duration_text
@@ -217,6 +217,8 @@ def selector_text(selector: Selector) -> str:
         case NthDay() as day:
             rank = _rank(day.n, from_end=day.from_end)
             words = [rank, WEEKDAYS[day.weekday or 0], "of", day.period, _shift(day.shift)]
+        case _:
+            assert_never(selector.pick)
     return " ".join(filter(None, words))
 
 
@@ -261,6 +263,8 @@ def _trigger(trigger: Trigger) -> str:
             words = ["every", duration_text(trigger.step_us)]
         case Once():
             words = ["at", from_us(trigger.at_us).isoformat().replace("+00:00", "Z")]
+        case _:
+            assert_never(trigger)
     return " ".join(filter(None, words))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, assert_never
 
 from openbell.schedule.fires import Fire
 
@@ -89,3 +89,5 @@ def _chosen(
         case "if_before":
             ends = ((fire, deadline(fire)) for fire in fires)
             return [fire for fire, end in ends if end is None or now < end]
+        case _:
+            assert_never(policy.catching)

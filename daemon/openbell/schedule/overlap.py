@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 Overlap = Literal["skip", "queue_one", "queue_all", "cancel_running", "allow"]
 
@@ -46,4 +46,6 @@ def admit(policy: OverlapPolicy, *, active: int, queued: int) -> Admission:
             found = Admission(action="queue", reason=f"waits behind {busy}")
         case "skip" | "queue_one" | "queue_all":
             found = Admission(action="skip", reason=f"{busy}, and no more may wait")
+        case _:
+            assert_never(policy.overlap)
     return found

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import islice, takewhile
+from typing import assert_never
 
 from openbell.calendars.table import from_day
 from openbell.schedule import triggers
@@ -85,6 +86,8 @@ class Planner:
                 return iter(once)
             case Anchored() | AtClock() | Absent() | Grid():
                 return self._of_sessions(trigger, start_us)
+            case _:
+                assert_never(trigger)
 
     def _of_sessions(
         self, trigger: Anchored | AtClock | Absent | Grid, start_us: int
@@ -101,6 +104,8 @@ class Planner:
             case Absent():
                 local = self.local(trigger.zone or sessions.zone)
                 return triggers.absent(trigger, sessions, local, start_us)
+            case _:
+                assert_never(trigger)
 
     def sessions(self, calendar: str) -> Sessions:
         """Return a calendar's sessions; raises UnplannableError when there are none."""
@@ -159,6 +164,8 @@ def event_word(trigger: Trigger) -> str:
             return "cron"
         case Once():
             return "at"
+        case _:
+            assert_never(trigger)
 
 
 def _named(schedule: Schedule, moments: Iterator[Moment]) -> Iterator[Fire]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import assert_never
 
 from openbell.schedule.grammar import EveryNth, Kind, Nth, NthDay, Period, Selector
 from openbell.schedule.tables import Sessions
@@ -19,14 +20,15 @@ def selected(sessions: Sessions, selector: Selector, first: int) -> Iterator[int
     Stops where the table does not say: a month that reaches past its last day has no last session
     yet. So a longer table gives the same sessions and more after them.
     """
-    if selector.pick is None:
+    pick = selector.pick
+    if pick is None:
         yield from _of_kind(sessions, selector.kind, first)
         return
     if first >= len(sessions.days):
         return
     taken = first - 1
-    for period in _periods(sessions, selector.pick.period, sessions.days[max(first, 0)]):
-        for position in _picked(sessions, selector, period):
+    for period in _periods(sessions, pick.period, sessions.days[max(first, 0)]):
+        for position in _picked(sessions, selector.kind, pick, period=period):
             if position is None:
                 return
             if position > taken:
@@ -90,23 +92,23 @@ def _last_before(sessions: Sessions, day: int) -> int:
 
 
 def _picked(
-    sessions: Sessions, selector: Selector, period: tuple[int, int]
+    sessions: Sessions, kind: Kind, pick: Nth | EveryNth | NthDay, *, period: tuple[int, int]
 ) -> Iterator[int | None]:
     """Yield the positions that a period selects, then None when the table knows no more."""
     start, end = period
-    match selector.pick:
+    match pick:
         case EveryNth(n=n):
-            yield from _matching(sessions, selector.kind, start, end)[n - 1 :: n]
+            yield from _matching(sessions, kind, start, end)[n - 1 :: n]
             if end > sessions.last_day:
                 yield None
         case Nth() as nth:
-            yield from _nth(sessions, selector.kind, nth, period)
+            yield from _nth(sessions, kind, nth, period)
         case NthDay() as day:
             label = _day_of(day, start, end)
             if label is not None:
                 yield from _on_day(sessions, label, day)
-        case None:  # the caller has taken this road already
-            return
+        case _:
+            assert_never(pick)
 
 
 def _nth(sessions: Sessions, kind: Kind, nth: Nth, period: tuple[int, int]) -> Sequence[int | None]:

@@ -43,7 +43,7 @@ def anchored(trigger: Anchored, sessions: Sessions, from_us: int) -> Iterator[Mo
         low, high = target, target + 1
         if not has_one_each:
             low, high = bisect_left(positions, target), bisect_right(positions, target)
-        for number in range(high - low if target >= 0 else 0):
+        for number in range(high - low):
             at_us = instants_us[low + number] + offset_us
             if at_us >= from_us:
                 yield Moment(at_us, days[position], number)
@@ -58,11 +58,10 @@ def at_clock(
         target = position + trigger.shift_sessions
         if target >= len(sessions.days):
             return
-        if target >= 0:
-            wall_s = sessions.days[target] * 86_400 + trigger.clock_s
-            for index, at_s in enumerate(local.instants_s(wall_s, trigger.dst)):
-                if at_s * SECOND_US >= from_us:
-                    yield Moment(at_s * SECOND_US, sessions.days[position], index)
+        wall_s = sessions.days[target] * 86_400 + trigger.clock_s
+        for index, at_s in enumerate(local.instants_s(wall_s, trigger.dst)):
+            if at_s * SECOND_US >= from_us:
+                yield Moment(at_s * SECOND_US, sessions.days[position], index)
 
 
 def absent(trigger: Absent, sessions: Sessions, local: LocalTime, from_us: int) -> Iterator[Moment]:

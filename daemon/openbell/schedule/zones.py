@@ -99,13 +99,12 @@ class LocalTime:
         end_s = _seconds(datetime(year + 1, 1, 1, tzinfo=UTC))
         spans: list[Span] = []
         offset_s = self.offset_s(at_s)
-        while at_s < end_s:
-            probe_s = min(at_s + 86_400, end_s)
+        while at_s < end_s - 1:
+            probe_s = min(at_s + 86_400, end_s - 1)
             if self.offset_s(probe_s) != offset_s:
                 change_s = self._change(at_s, probe_s, offset_s)
-                if change_s < end_s:
-                    spans.append(Span(start_s, change_s, offset_s))
-                    start_s, offset_s = change_s, self.offset_s(change_s)
+                spans.append(Span(start_s, change_s, offset_s))
+                start_s, offset_s = change_s, self.offset_s(change_s)
             at_s = probe_s
         return (*spans, Span(start_s, end_s, offset_s))
 

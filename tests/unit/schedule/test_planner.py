@@ -9,6 +9,7 @@ from doubles.sessions import NAMES, MadeSessions, MadeTables, at, made
 
 from openbell.calendars.names import CalendarCatalog
 from openbell.model.calendars import CalendarDefinition, CalendarRules, NamedEvent
+from openbell.schedule.cron import read_cron
 from openbell.schedule.explain import explain
 from openbell.schedule.parser import parse
 from openbell.schedule.planner import Planner
@@ -80,6 +81,8 @@ def test_sessions_counted_past_the_table_do_not_fire() -> None:
     assert fires("OWN session + 5 sessions at 10:00") == ["2026-02-02 02-09T10:00"]
     assert fires("OWN session - 5 sessions at 10:00") == ["2026-02-09 02-02T10:00"]
     assert fires("OWN open - 9 sessions") == []
+    assert fires("OWN friday open - 9 sessions") == []
+    assert fires("OWN open + 10m + 5 sessions") == ["2026-02-02 02-09T09:10"]
 
 
 def test_kinds_and_ranks_select() -> None:
@@ -152,6 +155,51 @@ def test_predicates_are_asked_where_the_table_answers() -> None:
 def test_at_fires_once() -> None:
     assert fires("at 2026-02-03T10:00Z") == ["- 02-03T10:00"]
     assert fires("at 2026-02-03T10:00Z", after="2026-02-03T10:00") == []
+
+
+def test_local_times_that_do_not_exist_or_exist_twice_follow_the_policy() -> None:
+    spring = made(["2026-03-06", "2026-03-08"], first="2026-03-01", last="2026-03-31")
+    autumn = made(["2026-11-01", "2026-11-02"], first="2026-10-25", last="2026-11-30")
+    planner = Planner(MadeTables(OWN=spring, XNYS=autumn))
+
+    def found(text: str) -> list[str]:
+        return [
+            f"{fire.at:%dT%H:%M}" for fire in planner.next(parse(text, OWN), at("2026-01-01"), 9)
+        ]
+
+    assert found("OWN session at 02:30 America/New_York") == ["06T07:30", "08T07:30"]
+    assert found("OWN session at 02:30 America/New_York missing skip") == ["06T07:30"]
+    assert found("XNYS session at 01:30 America/New_York") == ["01T05:30", "02T06:30"]
+    both = found("XNYS session at 01:30 America/New_York duplicate both")
+    assert both == ["01T05:30", "01T06:30", "02T06:30"]
+
+
+def test_a_cron_goes_on_from_the_middle_of_a_minute() -> None:
+    text = "cron '*/7 3,5 * * * 0,30' UTC"
+    (fire, *_, last) = PLANNER.next(parse(text, OWN), at("2026-02-05T03:07:10"), 17)
+    assert fire.at == at("2026-02-05T03:07:30")
+    assert last.at == at("2026-02-05T05:00:30")
+
+
+def test_predicates_about_labels_ask_about_the_local_date() -> None:
+    assert fires("every 12h & OWN early_close") == ["-#40976 02-04T00:00", "-#40977 02-04T12:00"]
+    assert fires("every 24h & not OWN session")[0].endswith("02-07T00:00")
+    assert len(fires("OWN full open")) == 4
+
+
+def test_a_session_that_is_past_is_no_fire() -> None:
+    assert fires("OWN break_end + 1h", after="2026-02-05T13:30") == ["2026-02-05#1 02-05T16:00"]
+    assert fires("OWN late_open open & not OWN early_close") == ["2026-02-03 02-03T09:00"]
+    assert fires("every 4h & not OWN in_session", after="2026-02-05T08:30", count=1) == [
+        "-#122939 02-05T20:00"
+    ]
+
+
+def test_local_times_are_planned_to_the_year_2999() -> None:
+    assert len(PLANNER.next(parse("cron '0 0 * * *' UTC", OWN), at("2999-12-29T12:00"), 9)) == 2
+    new_year = read_cron("0 0 1 1 *")
+    begin_s = (at("9997-06-01") - at("1970-01-01")).days * 86_400
+    assert len(list(new_year.walls(begin_s))) == 1
 
 
 def test_a_horizon_is_the_first_end_of_what_is_needed() -> None:

@@ -27,6 +27,7 @@ from openbell.execution.protocol import ChainTask, NodeEnd
 from openbell.model.control import (
     ConflictError,
 )
+from openbell.model.events import AttemptStarted
 from openbell.model.pipelines import Node
 from openbell.model.runs import RunState
 
@@ -51,6 +52,9 @@ async def test_a_run_goes_from_submission_to_success() -> None:
         assert task.dataset.batch_rows == 10
         assert len(task.dataset.sessions) == 5
         assert task.traceparent.split("-")[1] == run.trace_id
+        (started,) = at.seen.of(AttemptStarted)
+        assert started.calendar == task.dataset.sessions.calendar
+        assert started.calendar_digest == task.dataset.sessions.digest != ""
 
 
 async def test_a_transient_failure_is_tried_again_after_a_delay_that_grows() -> None:

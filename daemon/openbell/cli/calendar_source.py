@@ -1,4 +1,4 @@
-"""Where `mdp calendar` finds calendars: in a daemon, or in a state directory."""
+"""Whose calendars the verbs look at: a daemon's, or those of a state directory."""
 
 from __future__ import annotations
 
