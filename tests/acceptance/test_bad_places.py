@@ -177,11 +177,12 @@ def test_a_full_disk_under_the_state_is_worth_another_try_later(
 
 def test_a_run_in_the_foreground_keeps_others_off_its_state(filled: Mdp) -> None:
     slow = GOOD.replace("seed: 42", "seed: 42, pacing: {requests_per_minute: 60, burst: 1}")
-    filled.write("slow.yaml", slow.replace("1d", "1min").replace("./lake", "./slow"))
+    slow = slow.replace('uri: "./lake"', 'uri: "./slow", write: {batch_size: 100}')
+    filled.write("slow.yaml", slow.replace("1d", "1min"))
     first = filled.start("run", "--config", "slow.yaml", "--job", "fill")
     try:
         end = time.monotonic() + 30
-        while not (filled.state / "openbell.lock").read_text():
+        while f'"pid":{first.pid}' not in (filled.state / "openbell.lock").read_text():
             assert time.monotonic() < end, "the first run did not begin"
             time.sleep(0.02)
         verbs = [("run", "--job", "fill"), ("daemon", "run", "--socket", "s")]

@@ -28,7 +28,7 @@ from openbell.telemetry.station import Telemetry, open_telemetry
 pytestmark = pytest.mark.integration
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def _agent() -> Path | None:
