@@ -58,6 +58,7 @@ def _tell_everything(telemetry: Telemetry) -> None:
         ev.ActorCrashed(at=at, pipeline="eod", error="x", restart_in_s=1),
         ev.WorkerStopped(at=at, pid=7, reason="idle"),
         ev.ConfigReloaded(at=at, digest="d"),
+        ev.CalendarFailed(at=at, calendar="XTAE", policy="block", reason="x"),
         story.finished(state=RunState.FAILED),
     ):
         telemetry.observer.see(event)
