@@ -50,13 +50,15 @@ class Collector:
     printed: Path
 
     def wait_for(self, *texts: str) -> str:
-        """Return everything printed as soon as `texts` are in it."""
+        """Return everything printed once `texts` are in it and the collector prints no more."""
         give_up_at = time.monotonic() + WAIT_S
+        before = ""
         while time.monotonic() < give_up_at:
             text = self.printed.read_text()
-            if all(wanted in text for wanted in texts):
+            if text == before and all(wanted in text for wanted in texts):
                 return text
-            time.sleep(0.05)
+            before = text
+            time.sleep(0.5)
         raise AssertionError(f"{texts} did not arrive:\n{self.printed.read_text()[-3000:]}")
 
 
@@ -160,7 +162,12 @@ async def test_a_run_arrives_as_a_tree_of_run_node_and_batches(
 @needs_rotel
 async def test_metrics_arrive_under_their_dotted_names(collector: Collector, quiet: int) -> None:
     await _run_through(quiet)
-    printed = collector.wait_for("pipeline.job.runs", "pipeline.active.jobs")
+    printed = collector.wait_for(
+        "pipeline.job.runs",
+        "pipeline.active.jobs",
+        "pipeline.rows.written",
+        "pipeline.run.duration",
+    )
     assert "Name: pipeline.rows.written" in printed
     assert "Name: pipeline.run.duration" in printed
     assert "AGGREGATION_TEMPORALITY_CUMULATIVE" in printed
