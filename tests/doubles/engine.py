@@ -24,6 +24,7 @@ from openbell.model.control import (
     UnknownRunError,
     WorkerStatus,
 )
+from openbell.model.definitions import definition
 from openbell.model.events import (
     ConfigReloaded,
     Event,
@@ -40,7 +41,6 @@ from openbell.model.pipelines import (
     Node,
     Pipeline,
     ProviderUse,
-    definition,
 )
 from openbell.model.runs import (
     LogLine,

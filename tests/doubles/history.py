@@ -11,9 +11,10 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
+from openbell.model.definitions import definition
 from openbell.model.events import Event, StoredEvent
 from openbell.model.history import RunFilter
-from openbell.model.pipelines import Node, Pipeline, definition
+from openbell.model.pipelines import Node, Pipeline
 from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
@@ -24,13 +25,14 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
+from openbell.model.schedules import ScheduleUse
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PIPELINE = Pipeline(
     name="lean_daily",
     job="lean_daily",
     mode="backfill",
-    schedule=("XNYS close + 30m",),
+    schedule=(ScheduleUse(expression="XNYS close + 30m"),),
     nodes=(
         Node(name="fetch", op="ingest"),
         Node(name="check", op="gate", needs={"fetch": ()}),

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from openbell.model.calendars import CalendarRules
+from openbell.model.definitions import fingerprint
 from openbell.model.pipelines import (
     Deployment,
     Pipeline,
-    fingerprint,
 )
 
 

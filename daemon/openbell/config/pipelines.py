@@ -18,6 +18,7 @@ from openbell.config.tree import Path
 from openbell.config.uses import Uses
 from openbell.config.verdicts import check_edges
 from openbell.model.pipelines import Dataset, Node, Pipeline
+from openbell.model.schedules import ScheduleUse
 from openbell.schedule.errors import ScheduleError
 from openbell.schedule.parser import parse
 from openbell.sdk.schemas import SCHEMAS
@@ -122,7 +123,7 @@ class GraphReader:
             nodes=tuple(nodes),
             mode=job.mode,
             job=name,
-            schedule=job.schedule,
+            schedule=tuple(ScheduleUse(expression=text) for text in job.schedule),
             timeout_s=job.execution.timeout,
             start=job.start,
             end=job.end,
@@ -161,7 +162,7 @@ class GraphReader:
             name=name,
             nodes=tuple(nodes[node_name] for node_name in order if node_name in nodes),
             params=dict(section.params),
-            schedule=section.schedule,
+            schedule=tuple(ScheduleUse(expression=text) for text in section.schedule),
             timeout_s=section.timeout,
             max_active_runs=section.max_active_runs,
         )

@@ -14,8 +14,8 @@ from openbell.http.idempotency import conflict
 from openbell.http.routing import add
 from openbell.http.schemas.requests import JobRequest
 from openbell.model.control import Submission
+from openbell.model.definitions import from_definition
 from openbell.model.history import RunFilter
-from openbell.model.pipelines import from_definition
 from openbell.model.runs import RunRecord, RunState
 from openbell.sdk.errors import SettingsError
 from openbell.supervisor.intake import run_params

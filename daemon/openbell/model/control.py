@@ -21,6 +21,8 @@ class Submission:
 
     `start` and `end` are session labels, both included; they override the definition's.
     `stop_after_s` ends a live run after that long. `origin` says who asked (cli, api, demo ...).
+    A schedule's has its `fire`, when that was due, and the calendar whose label `session` is.
+    `priority` (0 to 9) goes over the pipeline's.
     """
 
     pipeline: str
@@ -33,6 +35,11 @@ class Submission:
     origin: str = "api"
     idempotency_key: str | None = None
     traceparent: str | None = None
+    priority: int | None = None
+    calendar: str = ""
+    fire: str = ""
+    due_at: datetime | None = None
+    parent_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,20 +12,17 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from openbell.model.calendars import Overlay
+from openbell.model.event import Event as Event
+from openbell.model.event import StoredEvent as StoredEvent
 from openbell.model.runs import LogLine, NodeState, RunState, Totals
+from openbell.model.schedule_events import ClockJumped as ClockJumped
+from openbell.model.schedule_events import FireDecided as FireDecided
+from openbell.model.schedule_events import PipelinePaused as PipelinePaused
+from openbell.model.schedule_events import ScheduleAdded as ScheduleAdded
+from openbell.model.schedule_events import ScheduleAdvanced as ScheduleAdvanced
+from openbell.model.schedule_events import SchedulePaused as SchedulePaused
+from openbell.model.schedule_events import ScheduleRemoved as ScheduleRemoved
 from openbell.sdk.values import Finding, Receipt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened at an instant (aware UTC).
-
-    A durable event is in history before anyone sees it; the others are only passed on.
-    """
-
-    name: ClassVar[str] = ""
-    durable: ClassVar[bool] = True
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +48,8 @@ class WorkflowRetired(Event):
 class RunSubmitted(Event):
     """Work was accepted: from here on it is never lost. `nodes` are (name, op) in order.
 
-    `parent_span_id` names the caller's span, when the request brought a `traceparent`.
+    `parent_span_id` names the caller's span, when the request brought a `traceparent`. `session`
+    is a label of `calendar`. A run that a schedule began has its `fire` and when that was due.
     """
 
     name: ClassVar[str] = "run.submitted"
@@ -69,6 +67,11 @@ class RunSubmitted(Event):
     dry_run: bool = False
     trace_id: str = ""
     parent_span_id: str = ""
+    calendar: str = ""
+    fire: str = ""
+    due_at: datetime | None = None
+    priority: int = 5
+    parent_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,15 +348,3 @@ class DaemonStopping(Event):
     name: ClassVar[str] = "daemon.stopping"
     how: str
     running: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
-    """An event in history's order; `body` is plain JSON values."""
-
-    id: int
-    at: datetime
-    name: str
-    run_id: str | None
-    pipeline: str | None
-    body: Mapping[str, Any]

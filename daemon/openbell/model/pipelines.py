@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -11,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from openbell.model.calendars import CalendarRules, Overlay
+from openbell.model.schedules import Overlap, ScheduleUse
 
 Mode = Literal["backfill", "live", "interval"]
 """How a pipeline covers time: a range of sessions once, bar by bar until stopped, or one session
@@ -21,14 +20,51 @@ def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})  # python 3.11 cannot hash it: no plain default
 
 
+TriggerRule = Literal[
+    "all_success",
+    "all_failed",
+    "all_done",
+    "all_skipped",
+    "one_success",
+    "one_failed",
+    "one_done",
+    "none_failed",
+    "none_failed_min_one_success",
+    "none_skipped",
+    "always",
+]
+"""When a node may run, given how those it needs ended (Apache Airflow, "Trigger Rules")."""
+
+ErrorClass = Literal["transient", "rate_limited", "timeout", "worker_lost", "data", "any"]
+"""What a retry policy is about; `any` is every error but those that are fatal."""
+
+RETRIED: tuple[ErrorClass, ...] = ("transient", "rate_limited", "timeout", "worker_lost")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a failed attempt is tried again. Delays are seconds, doubled up to `max_backoff_s`."""
+    """When a failed attempt is tried again. Delays are seconds, doubled up to `max_backoff_s`.
+
+    Only errors of the classes in `on` are.
+    """
 
     max_attempts: int = 3
     backoff_s: float = 5.0
     multiplier: float = 2.0
     max_backoff_s: float = 300.0
+    on: tuple[ErrorClass, ...] = RETRIED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """How a node behaves in a rehearsal: how long it takes, how often an attempt fails.
+
+    `outcome` is the label that its edges see when it succeeds.
+    """
+
+    duration_s: float = 0.0
+    fail_rate: float = 0.0
+    outcome: str = "success"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +73,9 @@ class Node:
 
     `needs` maps a node's name to the outcomes that keep the edge open; an empty tuple means
     success. `settings` are the operator's, validated, as plain JSON values.
+
+    `for_each` makes one instance of the node for each item: a list, or text that names where the
+    items are; at most `max_parallel` of them run at once. Of `pool` each attempt takes one slot.
     """
 
     name: str
@@ -45,6 +84,10 @@ class Node:
     settings: Mapping[str, Any] = field(default_factory=dict)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float | None = None
+    trigger: TriggerRule = "all_success"
+    pool: str | None = None
+    for_each: Any = None
+    max_parallel: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +95,11 @@ class Pipeline:
     """A graph of nodes over one dataset's data, in an order that respects every edge.
 
     `start` and `end` are session labels, both included, for mode `backfill`; None leaves that
-    side to the run. `job` names the job it was compiled from.
+    side to the run. `job` names the job it was compiled from. `priority` goes from 0 to 9.
+
+    A run waits until the runs of `after`, and the writers of the datasets in `needs_dataset`,
+    have committed its session, at most `give_up_s` seconds. `expected_s` is how long a run takes
+    as far as anyone can tell beforehand. `rehearsal` says how its nodes behave in rehearsals.
     """
 
     name: str
@@ -60,11 +107,18 @@ class Pipeline:
     mode: Mode = "interval"
     job: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
-    schedule: tuple[str, ...] = ()
+    schedule: tuple[ScheduleUse, ...] = ()
+    overlap: Overlap = "queue_one"
     timeout_s: float | None = None
     start: date | None = None
     end: date | None = None
     max_active_runs: int = 1
+    priority: int = 5
+    after: tuple[str, ...] = ()
+    needs_dataset: Mapping[str, str] = field(default_factory=_nothing)
+    give_up_s: float | None = None
+    expected_s: float | None = None
+    rehearsal: Mapping[str, Rehearsal] = field(default_factory=_nothing)
 
     def node(self, name: str) -> Node:
         """Return the node called `name`; raises KeyError."""
@@ -174,76 +228,11 @@ class Deployment:
     refused: Mapping[str, str] = field(default_factory=_nothing)
     calendars: CalendarRules = field(default_factory=CalendarRules)
     overlays: tuple[Overlay, ...] = ()
+    pools: Mapping[str, int] = field(default_factory=_nothing)
     features: Features = field(default_factory=Features)
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     daemon: DaemonOptions = field(default_factory=DaemonOptions)
     secrets: tuple[str, ...] = field(default=(), repr=False)
-
-
-def definition(pipeline: Pipeline) -> dict[str, Any]:
-    """Return `pipeline` as plain JSON values, in a stable order and without secrets."""
-    return {
-        "name": pipeline.name,
-        "mode": pipeline.mode,
-        "job": pipeline.job,
-        "params": dict(pipeline.params),
-        "schedule": list(pipeline.schedule),
-        "timeout_s": pipeline.timeout_s,
-        "start": pipeline.start.isoformat() if pipeline.start else None,
-        "end": pipeline.end.isoformat() if pipeline.end else None,
-        "max_active_runs": pipeline.max_active_runs,
-        "nodes": [_node_definition(node) for node in pipeline.nodes],
-    }
-
-
-def _node_definition(node: Node) -> dict[str, Any]:
-    return {
-        "name": node.name,
-        "op": node.op,
-        "needs": {name: list(outcomes) for name, outcomes in node.needs.items()},
-        "settings": dict(node.settings),
-        "retry": {
-            "max_attempts": node.retry.max_attempts,
-            "backoff_s": node.retry.backoff_s,
-            "multiplier": node.retry.multiplier,
-            "max_backoff_s": node.retry.max_backoff_s,
-        },
-        "timeout_s": node.timeout_s,
-    }
-
-
-def from_definition(document: Mapping[str, Any]) -> Pipeline:
-    """Return the pipeline that `definition` wrote; the two are inverses."""
-    nodes = tuple(
-        Node(
-            name=raw["name"],
-            op=raw["op"],
-            needs={name: tuple(outcomes) for name, outcomes in raw["needs"].items()},
-            settings=raw["settings"],
-            retry=RetryPolicy(**raw["retry"]),
-            timeout_s=raw["timeout_s"],
-        )
-        for raw in document["nodes"]
-    )
-    start, end = document["start"], document["end"]
-    return Pipeline(
-        name=document["name"],
-        nodes=nodes,
-        mode=document["mode"],
-        job=document["job"],
-        params=document["params"],
-        schedule=tuple(document["schedule"]),
-        timeout_s=document["timeout_s"],
-        start=date.fromisoformat(start) if start else None,
-        end=date.fromisoformat(end) if end else None,
-        max_active_runs=document["max_active_runs"],
-    )
-
-
-def fingerprint(pipeline: Pipeline) -> str:
-    """Return a digest of what `pipeline` means; equal definitions have equal fingerprints."""
-    text = json.dumps(definition(pipeline), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def retry_delay_s(policy: RetryPolicy, attempt: int, *, jitter: float) -> float:

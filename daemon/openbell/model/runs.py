@@ -106,6 +106,11 @@ class RunRecord:
     dry_run: bool = False
     cancel_requested: bool = False
     trace_id: str = ""
+    calendar: str = ""
+    fire: str = ""
+    due_at: datetime | None = None
+    priority: int = 5
+    parent_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

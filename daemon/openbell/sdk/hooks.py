@@ -21,6 +21,8 @@ API_VERSION = (1, 0)
 """Version of this plugin API, (major, minor). A plugin module may state `OPENBELL_API = "1.0"`:
 another major, or a newer minor than this, is refused at load."""
 
+Role = Literal["source", "transform", "sink", "task", "control"]
+
 hookspec = pluggy.HookspecMarker("openbell")
 hookimpl = pluggy.HookimplMarker("openbell")
 
@@ -73,15 +75,19 @@ class SinkSpec:
 class OperatorSpec:
     """An operator: `name` is what a node's `op:` says.
 
-    `outcomes` are the labels that edges may list beside `success`. A `source` makes chunks, a
-    `transform` passes them on, a `sink` ends them.
+    `outcomes` are the labels that edges may list beside `success`; `any_outcome` lets them list
+    whatever the node's settings may say. A `source` makes chunks, a `transform` passes them on, a
+    `sink` ends them; these stream in one worker. A `task` runs by itself in a worker
+    (`openbell.sdk.tasks`). A `control` operator is answered by the daemon, which has no code of
+    its own to load for it: only openbell's are.
     """
 
     name: str
     settings_model: type[PluginSettings]
     factory: str
-    role: Literal["source", "transform", "sink"]
+    role: Role
     outcomes: tuple[str, ...] = ()
+    any_outcome: bool = False
     summary: str = ""
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from openbell.execution.chains import GraphError, chains, complete
+from openbell.model.definitions import definition, fingerprint, from_definition
 from openbell.model.events import WorkflowDefined, WorkflowRetired
-from openbell.model.pipelines import Pipeline, definition, fingerprint, from_definition
+from openbell.model.pipelines import Pipeline
 from openbell.model.runs import WorkflowRecord
 
 FROM_API = "api"

@@ -12,8 +12,9 @@ from anyio.abc import TaskGroup
 from openbell.execution.chains import GraphError
 from openbell.execution.pool import StopSignal
 from openbell.model.control import PipelineStatus
+from openbell.model.definitions import from_definition
 from openbell.model.history import RunFilter
-from openbell.model.pipelines import Pipeline, from_definition
+from openbell.model.pipelines import Pipeline
 from openbell.model.runs import RunRecord, RunState
 from openbell.supervisor.driver import Interrupted, RunDriver
 from openbell.supervisor.innermost import innermost
@@ -93,7 +94,7 @@ class PipelineActor:
             node_count=len(self._pipeline.nodes),
             active_runs=len(self._active),
             queued_runs=len(self._queue),
-            schedule=self._pipeline.schedule,
+            schedule=tuple(use.expression for use in self._pipeline.schedule),
         )
 
     async def handle(self, message: object) -> None:

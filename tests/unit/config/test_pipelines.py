@@ -10,7 +10,9 @@ from doubles.registry import RefusedDouble, RegistryDouble
 
 from openbell.config.difference import Difference, diff
 from openbell.config.graph import cycle, in_order
-from openbell.model.pipelines import Pacing, RetryPolicy, definition, from_definition
+from openbell.model.definitions import definition, from_definition
+from openbell.model.pipelines import Pacing, RetryPolicy
+from openbell.model.schedules import ScheduleUse
 
 pytestmark = pytest.mark.unit
 
@@ -70,7 +72,7 @@ def test_retry_and_timeout_go_where_they_work() -> None:
 
 def test_a_pipeline_is_read_with_its_rules_in_their_long_form() -> None:
     found = loaded(EXAMPLE).deployment.pipelines["eod_equities"]
-    assert found.schedule == ("XNYS close + 30m",)
+    assert found.schedule == (ScheduleUse(expression="XNYS close + 30m"),)
     assert found.timeout_s == 2700
     assert found.params == {"universe": ["AAPL", "MSFT"]}
     assert found.node("check").settings["rules"][2] == {

@@ -13,7 +13,8 @@ JOB = "jobs:\n  j:\n    dataset: bars\n    mode: backfill\n    schedule:\n"
 def test_several_schedules_are_kept_as_they_are_written() -> None:
     text = SMALL + JOB + "      - XNYS close + 30m  # each day\n      - cron '0 7 * * 1-5' UTC\n"
     found = loaded(text).deployment.pipelines["j"]
-    assert found.schedule == ("XNYS close + 30m", "cron '0 7 * * 1-5' UTC")
+    expressions = [use.expression for use in found.schedule]
+    assert expressions == ["XNYS close + 30m", "cron '0 7 * * 1-5' UTC"]
 
 
 def test_a_wrong_one_is_told_with_its_line_its_column_and_its_character() -> None:
@@ -36,6 +37,7 @@ def test_calendars_of_the_configuration_and_their_events_are_known() -> None:
         + JOB
         + "      - CME_Equity settle + 15m\n"
     )
-    assert loaded(SMALL + define).deployment.pipelines["j"].schedule == ("CME_Equity settle + 15m",)
+    (use,) = loaded(SMALL + define).deployment.pipelines["j"].schedule
+    assert use.expression == "CME_Equity settle + 15m"
     (problem,) = told(SMALL + define.replace("settle + 15m", "setle + 15m"))
     assert "did you mean 'settle'?" in problem

@@ -1,0 +1,94 @@
+"""What can happen to schedules and to the clock that they go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+from openbell.model.event import Event
+from openbell.model.schedules import FireOutcome, ScheduleUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleAdded(Event):
+    """A pipeline has a schedule that it had not, or has it again; fires from `at` on count."""
+
+    name: ClassVar[str] = "schedule.added"
+    schedule_id: str
+    pipeline: str
+    key: str
+    use: ScheduleUse
+    origin: Literal["config", "api"]
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleRemoved(Event):
+    """A schedule was deleted or left the configuration; what it fired stays on record."""
+
+    name: ClassVar[str] = "schedule.removed"
+    schedule_id: str
+    pipeline: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulePaused(Event):
+    """Somebody paused a schedule (`paused`), or let it go on."""
+
+    name: ClassVar[str] = "schedule.paused"
+    schedule_id: str
+    pipeline: str
+    paused: bool
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireDecided(Event):
+    """A fire began the run `run_id`, or is `skipped` for `reason`. One fire is decided once.
+
+    History refuses a second decision about the same `identity` of the same pipeline.
+    """
+
+    name: ClassVar[str] = "fire.decided"
+    schedule_id: str
+    pipeline: str
+    identity: str
+    session: date | None
+    event: str
+    index: int
+    due_at: datetime
+    outcome: FireOutcome
+    reason: str = ""
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleAdvanced(Event):
+    """Every fire of a schedule due up to `until` is decided; `passed_over` of them as a whole."""
+
+    name: ClassVar[str] = "schedule.advanced"
+    schedule_id: str
+    pipeline: str
+    until: datetime
+    passed_over: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJumped(Event):
+    """The wall clock went another way than time: set by hand, or the machine was suspended."""
+
+    name: ClassVar[str] = "clock.jumped"
+    by_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelinePaused(Event):
+    """Somebody paused a pipeline (`paused`), or let it go on. The empty name is all of them."""
+
+    name: ClassVar[str] = "pipeline.paused"
+    pipeline: str
+    paused: bool
+    by: str = ""
