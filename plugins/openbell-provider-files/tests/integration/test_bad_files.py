@@ -70,6 +70,22 @@ def parquet() -> bytes:
         ("a.csv", b""),
         ("a.xyz", CSV),
     ],
+    ids=[
+        "cut zip",
+        "shorter zip",
+        "no zip",
+        "cut gz",
+        "shorter gz",
+        "no gz",
+        "cut zst",
+        "no zst",
+        "cut parquet",
+        "no parquet",
+        "parquet with a hole",
+        "no arrow",
+        "empty",
+        "unknown ending",
+    ],
 )
 def test_a_file_that_cannot_be_read_is_malformed_and_named(
     tmp_path: Path, ask: Ask, name: str, content: bytes
