@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import anyio.lowlevel
+from typing_extensions import override
 
 from openbell.model import events as ev
 from openbell.model.bodies import decode_body, encode_event, event_pipeline, event_run_id
@@ -22,7 +24,10 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
-from openbell.testing.memory_tables import Tables, apply
+from openbell.testing.memory_apply import apply
+from openbell.testing.memory_tables import RunPage, Tables
+
+_NO_PAGE = RunPage()
 
 
 class MemoryHistory:
@@ -40,10 +45,16 @@ class MemoryHistory:
         await anyio.lowlevel.checkpoint()
         if self.failures:
             raise self.failures.pop(0)
-        tables = self._tables.copy()
-        stored = tuple(_append(tables, apply(tables, event)) for event in events)
-        self._tables = tables
-        return stored
+        tables = self._tables
+        tables.begin()
+        try:
+            return tuple([_append(tables, apply(tables, event)) for event in events])
+        except BaseException:
+            tables.roll_back()
+            raise
+
+    def _page(self, run_id: str) -> RunPage:
+        return self._tables.pages.get(run_id, _NO_PAGE)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return a run, or None."""
@@ -60,35 +71,37 @@ class MemoryHistory:
 
     async def nodes(self, run_id: str) -> Sequence[NodeRecord]:
         """Return a run's nodes in definition order."""
-        return [node for node in self._tables.nodes.values() if node.run_id == run_id]
+        return list(self._page(run_id).nodes.values())
 
     async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
         """Return attempts, oldest first."""
-        of_run = [a for a in self._tables.attempts.values() if a.run_id == run_id]
+        of_run = self._page(run_id).attempts.values()
         return [attempt for attempt in of_run if node in {None, attempt.node}]
 
     async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
         """Return how far the run's source came, or None."""
-        return self._tables.checkpoints.get((run_id, node))
+        return self._page(run_id).checkpoints.get(node)
 
     async def logs(
         self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
     ) -> Sequence[StoredLogLine]:
         """Return log lines after `after_id`, oldest first."""
-        of_run = [stored for owner, stored in self._tables.logs if owner == run_id]
-        wanted = [s for s in of_run if s.id > after_id and node in {None, s.node}]
-        return wanted[:limit]
+        of_run = self._page(run_id).logs.values()
+        wanted = (s for s in of_run if s.id > after_id and node in {None, s.node})
+        return list(islice(wanted, limit))
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:
         """Return what the run's gates found, oldest first."""
-        return [finding for finding in self._tables.findings if finding.run_id == run_id]
+        return list(self._page(run_id).findings.values())
 
     async def events(
         self, *, after_id: int = 0, limit: int = 1000, run_id: str | None = None
     ) -> Sequence[ev.StoredEvent]:
         """Return stored events after `after_id`, oldest first."""
-        newer = [event for event in self._tables.events if event.id > after_id]
-        return [event for event in newer if run_id in {None, event.run_id}][:limit]
+        known = self._tables.events
+        newest = self._tables.last_id.get("events", 0)
+        newer = (known[at] for at in range(after_id + 1, newest + 1) if at in known)
+        return list(islice((e for e in newer if run_id in {None, e.run_id}), limit))
 
     async def last_event_id(self) -> int:
         """Return the id of the newest event that was ever stored, 0 for none."""
@@ -98,12 +111,11 @@ class MemoryHistory:
         """Return one version of a definition, the newest by default."""
         if version is None:
             return self._tables.newest_version(name)
-        return self._tables.workflows.get((name, version))
+        return self._tables.workflows.get(name, {}).get(version)
 
     async def workflows(self) -> Sequence[WorkflowRecord]:
         """Return the newest version of every definition, by name."""
-        names = sorted({name for name, _ in self._tables.workflows})
-        newest = [self._tables.newest_version(name) for name in names]
+        newest = [self._tables.newest_version(name) for name in sorted(self._tables.workflows)]
         return [found for found in newest if found is not None]
 
     async def lineage(self, dataset: str, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
@@ -120,28 +132,66 @@ class MemoryHistory:
     async def metrics(self) -> Mapping[str, Any]:
         """Return totals; the database has no bytes."""
         states = [run.state for run in self._tables.runs.values()]
+        pages = self._tables.pages.values()
         return {
             "runs": {state.value: states.count(state) for state in RunState},
-            "rows_written": sum(n.totals.rows_written for n in self._tables.nodes.values()),
-            "batches": sum(self._tables.batch_counts.values()),
-            "log_lines_dropped": sum(dropped for _, dropped in self._tables.log_sizes.values()),
+            "rows_written": sum(n.totals.rows_written for p in pages for n in p.nodes.values()),
+            "batches": sum(sum(page.batch_counts.values()) for page in pages),
+            "log_lines_dropped": sum(n for page in pages for _, n in page.log_sizes.values()),
             "database_bytes": 0,
         }
 
     async def prune(self, *, before: datetime, keep_runs: int) -> int:
         """Forget finished runs older than `before` or beyond the newest `keep_runs`."""
-        tables = self._tables.copy()
-        newest = sorted(tables.runs, reverse=True)[: max(0, keep_runs)]
+        tables = self._tables
+        newest = frozenset(sorted(tables.runs, reverse=True)[: max(0, keep_runs)])
         gone = {
             run.run_id
             for run in tables.runs.values()
             if run.finished_at is not None
             and (run.finished_at < before or run.run_id not in newest)
         }
-        _forget(tables, gone)
-        tables.events = [e for e in tables.events if e.run_id is not None or e.at >= before]
-        self._tables = tables
+        for run_id in gone:
+            tables.forget(run_id)
+        tables.keys = {k: v for k, v in tables.keys.items() if v not in gone}
+        tables.commits = {k: v for k, v in tables.commits.items() if v["run_id"] not in gone}
+        tables.events = {
+            at: event
+            for at, event in tables.events.items()
+            if (event.at >= before if event.run_id is None else event.run_id not in gone)
+        }
         return len(gone)
+
+
+class _Body(Mapping[str, Any]):
+    """An event's body, read when somebody looks at it: in a test hardly anyone does."""
+
+    __slots__ = ("_raw", "_read")
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._read: Mapping[str, Any] | None = None
+
+    def _values(self) -> Mapping[str, Any]:
+        if self._read is None:
+            self._read = decode_body(self._raw)
+        return self._read
+
+    @override
+    def __getitem__(self, key: str) -> Any:
+        return self._values()[key]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    @override
+    def __len__(self) -> int:
+        return len(self._values())
+
+    @override
+    def __repr__(self) -> str:
+        return repr(self._values())
 
 
 def _append(tables: Tables, event: ev.Event) -> ev.StoredEvent:
@@ -151,9 +201,9 @@ def _append(tables: Tables, event: ev.Event) -> ev.StoredEvent:
         name=event.name,
         run_id=event_run_id(event),
         pipeline=event_pipeline(event),
-        body=decode_body(encode_event(event)),
+        body=_Body(encode_event(event)),
     )
-    tables.events.append(stored)
+    tables.put(tables.events, stored.id, stored)
     return stored
 
 
@@ -164,17 +214,3 @@ def _is_wanted(run: RunRecord, wanted: RunFilter) -> bool:
         and (not wanted.states or run.state in wanted.states)
         and (wanted.before is None or run.run_id < wanted.before)
     )
-
-
-def _forget(tables: Tables, gone: set[str]) -> None:
-    tables.runs = {k: v for k, v in tables.runs.items() if k not in gone}
-    tables.keys = {k: v for k, v in tables.keys.items() if v not in gone}
-    tables.nodes = {k: v for k, v in tables.nodes.items() if k[0] not in gone}
-    tables.attempts = {k: v for k, v in tables.attempts.items() if v.run_id not in gone}
-    tables.checkpoints = {k: v for k, v in tables.checkpoints.items() if k[0] not in gone}
-    tables.batch_counts = {k: v for k, v in tables.batch_counts.items() if k not in gone}
-    tables.commits = {k: v for k, v in tables.commits.items() if v["run_id"] not in gone}
-    tables.log_sizes = {k: v for k, v in tables.log_sizes.items() if k[0] not in gone}
-    tables.findings = [found for found in tables.findings if found.run_id not in gone]
-    tables.logs = [(owner, line) for owner, line in tables.logs if owner not in gone]
-    tables.events = [event for event in tables.events if event.run_id not in gone]

@@ -1,0 +1,42 @@
+"""Which change of an in-memory history each event stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openbell.model import events as ev
+from openbell.model.history import RecordRefusedError
+from openbell.testing import memory_calendars as calendars
+from openbell.testing import memory_nodes as nodes
+from openbell.testing import memory_runs as runs
+from openbell.testing.memory_tables import Tables
+
+APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
+    ev.WorkflowDefined: runs.define,
+    ev.WorkflowRetired: runs.retire,
+    ev.RunSubmitted: runs.submit,
+    ev.RunStarted: runs.change_run,
+    ev.RunFinished: runs.change_run,
+    ev.RunCancelRequested: runs.change_run,
+    ev.NodeChanged: nodes.change_node,
+    ev.AttemptStarted: nodes.start_attempt,
+    ev.AttemptFinished: nodes.finish_attempt,
+    ev.BatchCommitted: nodes.commit_batch,
+    ev.QualityChecked: nodes.keep_findings,
+    ev.LogWritten: nodes.keep_log,
+    ev.OverlayAdded: calendars.add_overlay,
+    ev.OverlayRemoved: calendars.remove_overlay,
+}
+"""What is not here is kept as an event and changes no table."""
+
+
+def apply(tables: Tables, event: ev.Event) -> ev.Event:
+    """Change `tables` as `event` says, and return the event as it is kept."""
+    change = APPLIED.get(type(event))
+    if change is not None:
+        return change(tables, event) or event
+    if not event.durable or not event.name:
+        name = event.name or type(event).__name__
+        raise RecordRefusedError(name, "it is not a durable event")
+    return event
