@@ -106,13 +106,13 @@ def zone(scanner: Scanner) -> str | None:
     return match[0]
 
 
-def dst_policy(scanner: Scanner) -> DstPolicy:
-    """Read `missing shift|skip` and `duplicate first|last|both`, in any order."""
+def dst_policy(scanner: Scanner, default: DstPolicy) -> DstPolicy:
+    """Read `missing shift|skip` and `duplicate first|last|both`, in any order; unsaid: `default`."""
     found: dict[str, str] = {}
     while (word := scanner.take_word(*_KEYWORDS)) is not None:
         choices = ("shift", "skip") if word == "missing" else ("first", "last", "both")
         found[word] = scanner.one_of(f"a policy for {word} local times", choices)
     return DstPolicy(
-        missing=cast("Missing", found.get("missing", "shift")),
-        duplicate=cast("Duplicate", found.get("duplicate", "first")),
+        missing=cast("Missing", found.get("missing", default.missing)),
+        duplicate=cast("Duplicate", found.get("duplicate", default.duplicate)),
     )

@@ -43,16 +43,20 @@ _CALENDAR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./\-]*")
 _QUOTED = re.compile(r"'([^'\n]*)'|\"([^\"\n]*)\"")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9T:.+\-]+Z?", re.IGNORECASE)
 _ALWAYS_THERE = ("open", "close", "break_start", "break_end")
+_USUAL = DstPolicy()
 
 
-def parse(text: str, names: CalendarNames) -> Schedule:
-    """Return the schedule that `text` writes; raises ScheduleError and nothing else."""
+def parse(text: str, names: CalendarNames, *, dst: DstPolicy = _USUAL) -> Schedule:
+    """Return the schedule that `text` writes; raises ScheduleError and nothing else.
+
+    `dst` holds where the text itself does not say what happens when clocks change.
+    """
     if len(text) > MAX_LENGTH:
         raise ScheduleError(text, MAX_LENGTH, f"a schedule has at most {MAX_LENGTH} characters")
     scanner = Scanner(text)
     if scanner.is_done():
         scanner.fail("a schedule is missing", EXAMPLE)
-    reader = _Reader(scanner, names)
+    reader = _Reader(scanner, names, dst)
     trigger = reader.trigger()
     predicates = reader.predicates()
     if not scanner.is_done():
@@ -63,9 +67,10 @@ def parse(text: str, names: CalendarNames) -> Schedule:
 class _Reader:
     """Reads the forms of a schedule, each from where the scanner stands."""
 
-    def __init__(self, scanner: Scanner, names: CalendarNames) -> None:
+    def __init__(self, scanner: Scanner, names: CalendarNames, dst: DstPolicy) -> None:
         self._scanner = scanner
         self._names = names
+        self._dst = dst
 
     def trigger(self) -> Trigger:
         """Read everything before the predicates."""
@@ -110,7 +115,7 @@ class _Reader:
         name = zone(self._scanner)
         if name is None:
             self._scanner.fail("a time zone is missing", "write UTC if you mean it")
-        return Cron(fields=fields, zone=name, dst=dst_policy(self._scanner))
+        return Cron(fields=fields, zone=name, dst=dst_policy(self._scanner, self._dst))
 
     def _once(self) -> Once:
         start = self._scanner.position
@@ -146,7 +151,9 @@ class _Reader:
         self._scanner.expect("at", hint)
         clock_s = clock(self._scanner)
         name = zone(self._scanner)
-        return Absent(calendar=calendar, clock_s=clock_s, zone=name, dst=dst_policy(self._scanner))
+        return Absent(
+            calendar=calendar, clock_s=clock_s, zone=name, dst=dst_policy(self._scanner, self._dst)
+        )
 
     def _of_sessions(self) -> Anchored | AtClock | Grid:
         calendar = self._calendar()
@@ -183,7 +190,7 @@ class _Reader:
         if self._scanner.take_word("at") is not None:
             clock_s = clock(self._scanner)
             name = zone(self._scanner)
-            dst = dst_policy(self._scanner)
+            dst = dst_policy(self._scanner, self._dst)
             return AtClock(
                 calendar=calendar,
                 selector=which,
