@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from openbell.config.node_schema import NodeSection
 from openbell.config.plugins import Registry
-from openbell.config.schema import Configuration, NodeSection
+from openbell.config.schema import Configuration
 from openbell.config.tree import Plain
 from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
 from openbell.sdk.values import Severity

@@ -82,7 +82,15 @@ def load(
     uses = UseReader(registry, problems, document.folder, env.get("HOME")).read(parts)
     calendars = CalendarReader(parts.calendars, problems)
     rules, overlays = calendars.rules(), calendars.overlays()
-    graphs = GraphReader(registry, problems, parts, uses, catalog=CalendarCatalog(rules)).read()
+    graphs = GraphReader(
+        registry,
+        problems,
+        parts,
+        uses,
+        catalog=CalendarCatalog(rules),
+        folder=document.folder,
+        home=env.get("HOME"),
+    ).read()
     if parts.daemon.tcp_port is not None and parts.daemon.tcp_token_file is None:
         hint = "set daemon.tcp_token_file to a file with the token"
         problems.add(("daemon", "tcp_port"), "the API on TCP needs a bearer token", hint)
@@ -98,6 +106,7 @@ def load(
         refused=graphs.refused,
         calendars=rules,
         overlays=overlays,
+        pools=parts.pools,
         features=Features(
             write_enabled=parts.features.write_enabled,
             export_enabled=parts.features.export_enabled,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from openbell.config.fanout import ITEM, FanoutReader
+from openbell.config.node_schema import NodeSection, RetrySection
 from openbell.config.plugins import Registry, refusal_of
-from openbell.config.problems import Problems
-from openbell.config.schema import NodeSection, RetrySection
+from openbell.config.problems import Problems, nearest
 from openbell.config.substitution import fill_params, params_in
 from openbell.config.tree import Path, Plain
 from openbell.model.pipelines import Node, RetryPolicy
@@ -24,10 +25,20 @@ DEFAULT_RETRY = RetryPolicy()
 class NodeReader:
     """Reads the nodes of one pipeline; `refusals` says what they lack of the plugins."""
 
-    def __init__(self, registry: Registry, problems: Problems, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        problems: Problems,
+        params: Mapping[str, Any],
+        *,
+        pools: Collection[str] = (),
+        fanout: FanoutReader | None = None,
+    ) -> None:
         self._registry = registry
         self._problems = problems
         self._params = params
+        self._pools = pools
+        self._fanout = fanout
         self.refusals: list[str] = []
 
     def read(self, name: str, raw: Mapping[str, Any], path: Path) -> Node | None:
@@ -41,7 +52,10 @@ class NodeReader:
         if spec is None:
             self._missing("operator", section.op, (*path, "op"), self._registry.operators)
             return None
-        settings = self.settings(spec, section.model_extra or {}, path)
+        for_each = self._spread(section, path)
+        settings = self.settings(
+            spec, section.model_extra or {}, path, is_item=section.for_each is not None
+        )
         if settings is None:
             return None
         return Node(
@@ -51,27 +65,64 @@ class NodeReader:
             settings=settings,
             retry=retry_policy(section.retry),
             timeout_s=section.timeout,
+            trigger=section.trigger,
+            pool=section.pool,
+            for_each=for_each,
+            max_parallel=section.max_parallel,
         )
 
+    def _spread(self, section: NodeSection, path: Path) -> Plain:
+        """Check what makes a node wait or run more than once; return its `for_each`."""
+        if section.pool is not None and section.pool not in self._pools:
+            hint = nearest(section.pool, self._pools) or "declare it: pools: {NAME: SLOTS}"
+            self._problems.add((*path, "pool"), f"pool {section.pool!r} does not exist", hint)
+        if not section.needs and section.trigger not in {"all_success", "always"}:
+            message = (
+                f"trigger {section.trigger} looks at nodes before this one, and there are none"
+            )
+            self._problems.add((*path, "trigger"), message)
+        if section.for_each is None:
+            if section.max_parallel is not None:
+                message = "says how many instances run at once, and there is no for_each"
+                self._problems.add((*path, "max_parallel"), message, at_key=True)
+            return None
+        if self._fanout is None:
+            return section.for_each
+        return self._fanout.read(section.for_each, (*path, "for_each"), needs=section.needs)
+
     def settings(
-        self, spec: OperatorSpec, raw: Mapping[str, Any], path: Path
+        self, spec: OperatorSpec, raw: Mapping[str, Any], path: Path, *, is_item: bool
     ) -> dict[str, Any] | None:
-        """Return the operator's settings as plain JSON, rules in their long form."""
+        """Return the operator's settings as plain JSON, rules in their long form.
+
+        What waits for `${item}` (`is_item`: there is one) is checked when the item is known.
+        """
         before = len(self._problems) + len(self.refusals)
         settings = dict(raw)
         if "rules" in settings and "rules" in spec.settings_model.model_fields:
             settings["rules"] = self._rules(settings["rules"], (*path, "rules"))
         wanted = params_in(settings)
-        for name in sorted(wanted - set(self._params)):
-            self._problems.add_unknown(path, "parameter", name, self._params)
+        late = wanted & {ITEM} if is_item else set()
+        for name in sorted(wanted - late - set(self._params)):
+            if name == ITEM:
+                self._problems.add(path, "${item} stands only in a node with for_each")
+            else:
+                self._problems.add_unknown(path, "parameter", name, self._params)
         if len(self._problems) + len(self.refusals) > before:
             return None
-        filled = fill_params(settings, self._params)
+        filled = fill_params(settings, {**dict.fromkeys(late, ""), **self._params})
         try:
             checked = spec.settings_model.model_validate(filled)
         except ValidationError as error:
-            self._problems.add_invalid(path, spec.settings_model, error, NODE_KEYS)
-            return None
+            found = len(self._problems)
+            self._problems.add_invalid(
+                path,
+                spec.settings_model,
+                error,
+                NODE_KEYS,
+                unless=lambda loc: bool(params_in(_at(settings, loc)) & late),
+            )
+            return settings if len(self._problems) == found else None
         if filled != settings:
             return settings
         return checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -118,6 +169,16 @@ class NodeReader:
             self._problems.add_unknown(path, kind, name, known)
 
 
+def _at(settings: Plain, loc: Path) -> Plain:
+    """Return what stands at `loc`, or the nearest that it is in."""
+    for step in loc:
+        try:
+            settings = settings[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    return settings
+
+
 def retry_policy(section: RetrySection | None) -> RetryPolicy:
     """Return the section as the engine's policy."""
     if section is None:
@@ -127,4 +188,5 @@ def retry_policy(section: RetrySection | None) -> RetryPolicy:
         backoff_s=section.backoff_seconds,
         multiplier=section.multiplier,
         max_backoff_s=section.max_backoff_seconds,
+        on=section.on,
     )

@@ -13,9 +13,10 @@ from pydantic_core import to_jsonable_python
 
 from openbell.config.fields import entry_model, field_model
 from openbell.config.load import Loaded
+from openbell.config.node_schema import NodeSection
 from openbell.config.plugins import Registry
 from openbell.config.problems import MASK
-from openbell.config.schema import Configuration, NodeSection, PipelineSection
+from openbell.config.schema import Configuration, PipelineSection
 from openbell.config.tree import Path, Plain, Tree, key_path
 
 DEFAULT = "default"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from openbell.config.schema import (
     JobSection,
     PipelineSection,
     ProviderSection,
+    Slots,
     StorageSection,
     TelemetrySection,
 )
@@ -31,6 +32,7 @@ _STAND_INS: dict[type[BaseModel], dict[str, Plain]] = {
     DatasetSection: {"symbols": ["A"], "interval": "1d"},
 }
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_SLOTS: TypeAdapter[int] = TypeAdapter(Slots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Parts:
     datasets: dict[str, DatasetSection] = field(default_factory=dict)
     jobs: dict[str, JobSection] = field(default_factory=dict)
     pipelines: dict[str, PipelineSection] = field(default_factory=dict)
+    pools: dict[str, int] = field(default_factory=dict)
     features: FeaturesSection = field(default_factory=FeaturesSection)
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
     daemon: DaemonSection = field(default_factory=DaemonSection)
@@ -74,7 +77,7 @@ def read_parts(tree: Tree, problems: Problems) -> Parts:
     for key in tree.entries():
         if key not in known:
             problems.add((key,), "is not a section that is known", nearest(key, known), at_key=True)
-    names = ("providers", "storage", "datasets", "jobs", "pipelines")
+    names = ("providers", "storage", "datasets", "jobs", "pipelines", "pools")
     nothing = Tree({}, tree.mark)
     return Parts(
         calendars=_one(tree, "calendars", CalendarsSection, problems),
@@ -83,6 +86,7 @@ def read_parts(tree: Tree, problems: Problems) -> Parts:
         datasets=_many(tree, "datasets", DatasetSection, problems),
         jobs=_many(tree, "jobs", JobSection, problems),
         pipelines=_many(tree, "pipelines", PipelineSection, problems),
+        pools=_pools(tree, problems),
         features=_one(tree, "features", FeaturesSection, problems),
         telemetry=_one(tree, "telemetry", TelemetrySection, problems),
         daemon=_one(tree, "daemon", DaemonSection, problems),
@@ -98,24 +102,40 @@ def _one(tree: Tree, key: str, model: type[_Model], problems: Problems) -> _Mode
 
 
 def _many(tree: Tree, key: str, model: type[_Model], problems: Problems) -> dict[str, _Model]:
+    entries: dict[str, _Model] = {}
+    for name, child in _named(tree, key, problems):
+        read = _valid(child, model, (key, name), problems)
+        if read is not None:
+            entries[name] = read
+    return entries
+
+
+def _pools(tree: Tree, problems: Problems) -> dict[str, int]:
+    pools: dict[str, int] = {}
+    for name, child in _named(tree, "pools", problems):
+        try:
+            pools[name] = _SLOTS.validate_python(child.plain())
+        except ValidationError as error:
+            problems.add_invalid(("pools", name), Configuration, error)
+    return pools
+
+
+def _named(tree: Tree, key: str, problems: Problems) -> Iterator[tuple[str, Tree]]:
+    """Yield the entries of a mapping whose keys are names, noting the others."""
     found = tree.child(key)
     if found is None:
-        return {}
+        return
     if not isinstance(found.value, dict):
         problems.add((key,), "must be a mapping of names")
-        return {}
-    entries: dict[str, _Model] = {}
+        return
     for name, child in found.value.items():
         try:
             _NAME.validate_python(name)
         except ValidationError as error:
             message = error.errors()[0]["ctx"]["error"]
             problems.add((key, name), str(message), at_key=True)
-            continue
-        read = _valid(child, model, (key, name), problems)
-        if read is not None:
-            entries[name] = read
-    return entries
+        else:
+            yield name, child
 
 
 def _valid(tree: Tree, model: type[_Model], path: Path, problems: Problems) -> _Model | None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 
 from openbell.calendars.names import CalendarCatalog, UnknownCalendarError, canonical
 from openbell.config.compile import job_nodes
+from openbell.config.crossings import check_crossings
+from openbell.config.fanout import FanoutReader
 from openbell.config.graph import cycle, in_order
 from openbell.config.nodes import NodeReader
 from openbell.config.parts import Parts
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems, nearest
+from openbell.config.rehearsals import read_rehearsal
 from openbell.config.schema import DatasetSection, JobSection, PipelineSection, StorageSection
 from openbell.config.substitution import params_in
 from openbell.config.tree import Path
@@ -44,13 +48,18 @@ class GraphReader:
         uses: Uses,
         *,
         catalog: CalendarCatalog,
+        folder: FilePath = FilePath(),
+        home: str | None = None,
     ) -> None:
         self._catalog = catalog
+        self._folder = folder
+        self._home = home
         self._registry = registry
         self._problems = problems
         self._parts = parts
         self._uses = uses
         self._graphs = Graphs()
+        self._made: dict[str, Pipeline] = {}
 
     def read(self) -> Graphs:
         """Return every dataset and pipeline that is valid, noting what is not."""
@@ -67,6 +76,12 @@ class GraphReader:
                 )
             else:
                 self._pipeline(name, pipeline)
+        check_crossings(
+            self._made,
+            self._problems,
+            names=(*self._parts.written["jobs"], *self._parts.written["pipelines"]),
+            datasets=self._parts.written["datasets"],
+        )
         return self._graphs
 
     def _keys(self, name: str, section: StorageSection) -> None:
@@ -111,6 +126,13 @@ class GraphReader:
             node = reader.read(node_name, raw, path)
             if node is not None:
                 nodes.append(node)
+        rehearsal = read_rehearsal(
+            job.rehearsal,
+            {node.name: node for node in nodes},
+            registry=self._registry,
+            problems=self._problems,
+            path=path,
+        )
         reasons = [
             *self._lacks_dataset(job.dataset),
             *self._lacks_storage(job.storage),
@@ -128,6 +150,9 @@ class GraphReader:
             start=job.start,
             end=job.end,
             max_active_runs=job.execution.concurrency,
+            priority=job.priority,
+            expected_s=job.expected_duration,
+            rehearsal=rehearsal,
         )
         self._keep(pipeline, reasons)
 
@@ -144,7 +169,7 @@ class GraphReader:
         path: Path = ("pipelines", name)
         before = len(self._problems)
         self._schedule(section.schedule, path)
-        reader = NodeReader(self._registry, self._problems, section.params)
+        reader = self._nodes(section)
         nodes: dict[str, Node] = {}
         for node_name, raw in section.nodes.items():
             node = reader.read(node_name, raw, (*path, "nodes", node_name))
@@ -154,6 +179,17 @@ class GraphReader:
         for node in nodes.values():
             reasons += self._references(node, (*path, "nodes", node.name))
         order = self._order(section, nodes, (*path, "nodes"))
+        rehearsal = read_rehearsal(
+            {
+                name: entry
+                for name, entry in section.rehearsal.items()
+                if name in nodes or name not in section.nodes
+            },
+            nodes,
+            registry=self._registry,
+            problems=self._problems,
+            path=path,
+        )
         if len(nodes) == len(section.nodes):
             check_edges(self._registry, self._problems, nodes, (*path, "nodes"))
         if len(self._problems) > before:
@@ -165,8 +201,24 @@ class GraphReader:
             schedule=tuple(ScheduleUse(expression=text) for text in section.schedule),
             timeout_s=section.timeout,
             max_active_runs=section.max_active_runs,
+            priority=section.priority,
+            after=section.after,
+            needs_dataset=dict(section.needs_dataset),
+            give_up_s=section.give_up,
+            expected_s=section.expected_duration,
+            rehearsal=rehearsal,
         )
         self._keep(pipeline, reasons)
+
+    def _nodes(self, section: PipelineSection) -> NodeReader:
+        fanout = FanoutReader(self._problems, section.params, folder=self._folder, home=self._home)
+        return NodeReader(
+            self._registry,
+            self._problems,
+            section.params,
+            pools=self._parts.written["pools"],
+            fanout=fanout,
+        )
 
     def _order(self, section: PipelineSection, nodes: Mapping[str, Node], path: Path) -> list[str]:
         needs = {name: node.needs for name, node in nodes.items()}
@@ -242,6 +294,7 @@ class GraphReader:
             found[fingerprint] = expression
 
     def _keep(self, pipeline: Pipeline, reasons: list[str]) -> None:
+        self._made[pipeline.name] = pipeline
         if reasons:
             self._graphs.refused[pipeline.name] = "; ".join(dict.fromkeys(reasons))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -119,20 +119,29 @@ class Problems:
         self.add(path, f"{kind} {name!r} does not exist", nearest(name, known))
 
     def add_invalid(
-        self, path: Path, model: type[BaseModel], error: ValidationError, also: Iterable[str] = ()
+        self,
+        path: Path,
+        model: type[BaseModel],
+        error: ValidationError,
+        also: Iterable[str] = (),
+        *,
+        unless: Callable[[Path], bool] = lambda _: False,
     ) -> None:
         """Note what pydantic found wrong with the value at `path`, in words for people.
 
-        `also` are keys that may stand at `path` beside the model's.
+        `also` are keys that may stand at `path` beside the model's. What is wrong at a place for
+        which `unless` is true is not noted.
         """
         for detail in error.errors(include_url=False):
             loc = tuple(detail["loc"])
+            if unless(loc):
+                continue
             full = (*path, *_written(loc))
             kind = detail["type"]
             at_key = kind == "extra_forbidden" or (bool(loc) and loc[-1] == "[key]")
             hint = _hint(model, loc, detail, also)
             is_secret = kind_at(model, loc) is SecretStr
-            message = _message(detail, MASK if is_secret else _shown(detail["input"]))
+            message = _message(detail, MASK if is_secret else shown(detail["input"]))
             self.add(full, message, hint, at_key=at_key)
 
     def sorted(self) -> tuple[Problem, ...]:
@@ -171,7 +180,8 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return `value` as a message shows it."""
     match value:
         case None:
             return "empty"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from openbell.config.fields import (
     ClockTime,
@@ -18,20 +18,9 @@ from openbell.config.fields import (
     Symbols,
     Width,
 )
+from openbell.config.node_schema import Rehearsals, RetrySection, Section, Texts, listed
 
 VERSION = 2
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """A mapping of the configuration: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=False, hide_input_in_errors=True
-    )
 
 
 class PacingSection(Section):
@@ -88,15 +77,6 @@ class DatasetSection(Section):
     calendar: str = Field(default="24/7", description="whose sessions the bars belong to")
 
 
-class RetrySection(Section):
-    """When a failed attempt is tried again."""
-
-    max_attempts: Int = Field(default=3, ge=1, le=100, description="attempts in all")
-    backoff_seconds: Float = Field(default=5.0, ge=0, description="wait after the first failure")
-    multiplier: Float = Field(default=2.0, ge=1, le=100, description="each wait is longer by this")
-    max_backoff_seconds: Float = Field(default=300.0, ge=0, description="the longest wait")
-
-
 class ExecutionSection(Section):
     """How a job runs."""
 
@@ -118,61 +98,21 @@ class JobSection(Section):
     rules: list[Any] | None = Field(
         default=None, description="the gate's rules; unset: the default rules"
     )
-    schedule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    schedule: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         default=(), description="when it runs by itself"
     )
     execution: ExecutionSection = Field(default=ExecutionSection(), description="how it runs")
-
-
-def _edges(value: object) -> object:
-    value = _listed(value)
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return dict.fromkeys(value, ())
-    if isinstance(value, dict):
-        return {name: _listed(outcomes) for name, outcomes in value.items()}
-    raise ValueError("must be a list of nodes, or a mapping of nodes to outcomes")
-
-
-Edges = Annotated[
-    dict[str, tuple[str, ...]],
-    BeforeValidator(_edges),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}},
-                {
-                    "type": "object",
-                    "additionalProperties": {
-                        "anyOf": [
-                            {"type": "string"},
-                            {"type": "array", "items": {"type": "string"}},
-                        ]
-                    },
-                },
-            ]
-        }
-    ),
-]
-
-
-class NodeSection(Section):
-    """One node; the keys of its operator stand beside these."""
-
-    model_config = ConfigDict(extra="allow")
-
-    op: str = Field(description="the operator, built in or from a plugin")
-    needs: Edges = Field(
-        default={}, description="nodes before it; as a mapping, with the outcomes that open the way"
+    priority: Int = Field(default=5, ge=0, le=9, description="the higher goes first")
+    expected_duration: Duration | None = Field(
+        default=None, description="how long a run takes, until history knows better"
     )
-    retry: RetrySection | None = Field(default=None, description="unset: 3 attempts")
-    timeout: Duration | None = Field(default=None, description="the longest an attempt may take")
+    rehearsal: Rehearsals = Field(default={}, description="its nodes in rehearsals, by name")
 
 
 class PipelineSection(Section):
     """A graph of nodes."""
 
-    schedule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    schedule: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         default=(), description="when it runs by itself"
     )
     params: dict[Name, Any] = Field(
@@ -180,7 +120,24 @@ class PipelineSection(Section):
     )
     timeout: Duration | None = Field(default=None, description="the longest a run may take")
     max_active_runs: Int = Field(default=1, ge=1, le=64, description="runs of it at once")
+    priority: Int = Field(default=5, ge=0, le=9, description="the higher goes first")
+    after: Texts = Field(
+        default=(), description="pipelines whose runs of the same session must have succeeded"
+    )
+    needs_dataset: dict[str, Literal["session"]] = Field(
+        default={}, description="datasets that must hold what is named, of the same session"
+    )
+    give_up: Duration | None = Field(
+        default=None, description="the longest a run waits for those; unset: for ever"
+    )
+    expected_duration: Duration | None = Field(
+        default=None, description="how long a run takes, until history knows better"
+    )
+    rehearsal: Rehearsals = Field(default={}, description="its nodes in rehearsals, by name")
     nodes: dict[Name, dict[str, Any]] = Field(min_length=1, description="the graph")
+
+
+Slots = Annotated[Int, Field(ge=1, le=10_000)]
 
 
 class OverlaySection(Section):
@@ -305,6 +262,9 @@ class Configuration(Section):
     datasets: dict[Name, DatasetSection] = Field(default={}, description="named tables")
     jobs: dict[Name, JobSection] = Field(default={}, description="datasets kept up to date")
     pipelines: dict[Name, PipelineSection] = Field(default={}, description="graphs of nodes")
+    pools: dict[Name, Slots] = Field(
+        default={}, description="how many attempts may hold a slot of each at once"
+    )
     features: FeaturesSection = Field(default=FeaturesSection(), description="switches")
     telemetry: TelemetrySection = Field(default=TelemetrySection(), description="logs and metrics")
     daemon: DaemonSection = Field(default=DaemonSection(), description="the daemon itself")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openbell.config.plugins import Registry
@@ -20,35 +20,52 @@ def check_edges(
     registry: Registry, problems: Problems, nodes: Mapping[str, Node], path: Path
 ) -> None:
     """Note edges that can never open, nodes that nothing reaches, and rows that get lost."""
+    gates = {name: node for name, node in nodes.items() if node.op == "gate"}
+    takers: dict[str, list[Node]] = {name: [] for name in gates}
     for name, node in nodes.items():
         for other, outcomes in node.needs.items():
             if other in nodes:
-                known = _outcomes(registry, nodes[other])
+                known = outcomes_of(registry, nodes[other]) if outcomes else None
                 for outcome in outcomes:
-                    if outcome not in known:
+                    if known is not None and outcome not in known:
                         at = (*path, name, "needs", other)
                         problems.add_unknown(at, f"outcome of node {other!r}", outcome, known)
+            if other in takers and node.op != "quarantine":
+                takers[other].append(node)
         role = registry.operators[node.op].role
-        if role != "source" and not node.needs:
+        if role in {"transform", "sink"} and not node.needs:
             message = f"nothing reaches this node: a {role} needs a node before it"
             problems.add((*path, name), message, "name one under needs", at_key=True)
-        if node.op == "gate":
-            _check_gate(node, nodes, problems, (*path, name))
+    for name, gate in gates.items():
+        _check_gate(gate, takers[name], problems, (*path, name))
 
 
-def _outcomes(registry: Registry, node: Node) -> tuple[str, ...]:
+def outcomes_of(registry: Registry, node: Node) -> tuple[str, ...] | None:
+    """Return every label that `node` can end with, None when any may come out.
+
+    An operator that gives whatever its settings say tells by them: `outcome` is the one that it
+    gives, `outcomes` are all.
+    """
     spec = registry.operators[node.op]
+    if spec.any_outcome:
+        return _said(node.settings)
     return spec.outcomes if node.op == "gate" else (SUCCESS, *spec.outcomes)
 
 
-def _check_gate(node: Node, nodes: Mapping[str, Node], problems: Problems, path: Path) -> None:
+def _said(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
+    one, several = settings.get("outcome"), settings.get("outcomes")
+    if isinstance(one, str) and "${" not in one:
+        return (one,)
+    if isinstance(several, (list, tuple)) and not any("${" in str(label) for label in several):
+        return tuple(str(label) for label in several)
+    return None
+
+
+def _check_gate(node: Node, takers: Sequence[Node], problems: Problems, path: Path) -> None:
     """Note verdicts whose good rows no node takes, if some node takes others.
 
     A gate that only nodes of op `quarantine` follow, or none, is a check without publishing.
     """
-    takers = [
-        other for other in nodes.values() if node.name in other.needs and other.op != "quarantine"
-    ]
     taken = {outcome for other in takers for outcome in other.needs[node.name] or _PUBLISHED}
     if not taken:
         return

@@ -19,7 +19,8 @@ from openbell.config.demo import demo_text
 from openbell.config.fields import entry_model, field_model
 from openbell.config.json_schema import json_schema
 from openbell.config.reader import read_text
-from openbell.config.schema import Configuration, JobSection, NodeSection, PipelineSection
+from openbell.config.node_schema import NodeSection
+from openbell.config.schema import Configuration, JobSection, PipelineSection
 
 pytestmark = pytest.mark.unit
 
@@ -53,6 +54,8 @@ def default_of(field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if value in ((), {}, ""):
         return "empty"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{entry}`" for entry in value)
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

@@ -1,0 +1,81 @@
+"""What pipelines ask of each other: `after` and `needs_dataset`. They may not wait in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from openbell.config.graph import cycle
+from openbell.config.problems import Problems, nearest
+from openbell.config.tree import Path
+from openbell.model.pipelines import Pipeline
+
+
+def check_crossings(
+    made: Mapping[str, Pipeline],
+    problems: Problems,
+    *,
+    names: Sequence[str],
+    datasets: Sequence[str],
+) -> None:
+    """Note names that do not exist, datasets that nobody writes, and circles.
+
+    `names` and `datasets` are all that are written down, also those that are not valid: what is
+    wrong with these is told once, at their own place.
+    """
+    writers: dict[str, list[str]] = {}
+    for pipeline in made.values():
+        for dataset in written_by(pipeline):
+            writers.setdefault(dataset, []).append(pipeline.name)
+    is_whole = set(names) == set(made)
+    for pipeline in made.values():
+        path: Path = ("pipelines", pipeline.name)
+        for index, other in enumerate(pipeline.after):
+            if other == pipeline.name:
+                problems.add((*path, "after", index), "a pipeline cannot run after itself")
+            elif other not in names:
+                problems.add_unknown((*path, "after", index), "pipeline", other, names)
+        for dataset in pipeline.needs_dataset:
+            at = (*path, "needs_dataset", dataset)
+            if dataset not in datasets:
+                hint = nearest(dataset, datasets) or "there is nothing under datasets"
+                problems.add(at, f"dataset {dataset!r} does not exist", hint, at_key=True)
+            elif is_whole and not set(writers.get(dataset, ())) - {pipeline.name}:
+                message = f"no other pipeline writes dataset {dataset!r}: it would wait for ever"
+                problems.add(at, message, "add one, or a job, that writes it", at_key=True)
+    _check_circles(made, writers, problems)
+
+
+def written_by(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the datasets that `pipeline` writes: those that its writes name, else its sources'."""
+    sources = [str(node.settings["dataset"]) for node in pipeline.nodes if node.op == "ingest"]
+    found: dict[str, None] = {}
+    for node in pipeline.nodes:
+        if node.op == "write":
+            named = node.settings.get("dataset")
+            found.update(dict.fromkeys([str(named)] if named else sources))
+    return tuple(found)
+
+
+def _check_circles(
+    made: Mapping[str, Pipeline], writers: Mapping[str, Sequence[str]], problems: Problems
+) -> None:
+    """Note one circle of pipelines that wait for each other.
+
+    A dataset with several writers is no reason to wait for all of them, so it closes no circle.
+    """
+    waits = {
+        name: {
+            *(other for other in pipeline.after if other != name),
+            *(
+                writers[dataset][0]
+                for dataset in pipeline.needs_dataset
+                if len(writers.get(dataset, ())) == 1 and writers[dataset][0] != name
+            ),
+        }
+        for name, pipeline in made.items()
+    }
+    circle = cycle({name: sorted(others) for name, others in waits.items() if others})
+    if circle:
+        text = " waits for ".join([*circle, circle[0]])
+        key = "after" if made[circle[0]].after else "needs_dataset"
+        problems.add(("pipelines", circle[0], key), f"pipelines form a circle: {text}")
