@@ -176,3 +176,8 @@ def entry_model(field: FieldInfo) -> type[BaseModel] | None:
     kinds = [_bare(argument) for argument in arguments if argument is not Ellipsis]
     kind = kinds[-1] if kinds else None
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def is_listed(field: FieldInfo) -> bool:
+    """Return whether the field holds a list of entries."""
+    return get_origin(_bare(field.annotation)) in {tuple, list}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from openbell.config.fields import entry_model, field_model
+from openbell.config.fields import entry_model, field_model, is_listed
 from openbell.config.load import Loaded
 from openbell.config.node_schema import NodeSection
 from openbell.config.plugins import Registry
@@ -113,7 +113,9 @@ class _Walk:
                 value = _shown(field.get_default(call_default_factory=True))
                 yield (*path, key), value, DEFAULT
             elif entry is not None and key != "rules":
-                yield from self._entries(child, entry, (*path, key))
+                is_one = isinstance(child.value, dict) and is_listed(field)
+                one = self.model if is_one else self._entries
+                yield from one(child, entry, (*path, key))
             else:
                 yield from self._leaves(child, (*path, key))
         rest = {key: child for key, child in given.items() if key not in known}
@@ -125,10 +127,17 @@ class _Walk:
                 yield from self._leaves(child, (*path, key))
 
     def _entries(self, tree: Tree, model: type[BaseModel], path: Path) -> _Found:
+        """Yield what the entries hold; a text that stands for a whole entry as it is."""
         children = tree.value
+        if not isinstance(children, (list, dict)):
+            yield from self._leaves(tree, path)
+            return
         pairs = enumerate(children) if isinstance(children, list) else tree.entries().items()
         for key, child in pairs:
-            yield from self.model(child, model, (*path, key))
+            if isinstance(child.value, dict):
+                yield from self.model(child, model, (*path, key))
+            else:
+                yield from self._leaves(child, (*path, key))
 
     def _leaves(self, tree: Tree, path: Path) -> _Found:
         for leaf_path, leaf in tree.leaves(path):

@@ -16,15 +16,13 @@ from openbell.config.parts import Parts
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems, nearest
 from openbell.config.rehearsals import read_rehearsal
+from openbell.config.schedules import ScheduleReader
 from openbell.config.schema import DatasetSection, JobSection, PipelineSection, StorageSection
 from openbell.config.substitution import params_in
 from openbell.config.tree import Path
 from openbell.config.uses import Uses
 from openbell.config.verdicts import check_edges
 from openbell.model.pipelines import Dataset, Node, Pipeline
-from openbell.model.schedules import ScheduleUse
-from openbell.schedule.errors import ScheduleError
-from openbell.schedule.parser import parse
 from openbell.sdk.schemas import SCHEMAS
 
 
@@ -118,7 +116,8 @@ class GraphReader:
         before = len(self._problems)
         self._refers((*path, "dataset"), "datasets", job.dataset)
         self._refers((*path, "storage"), "storage", job.storage)
-        self._schedule(job.schedule, path)
+        schedules = ScheduleReader(self._problems, self._catalog, path, job.on_missed)
+        schedule = schedules.read(job.schedule)
         self._days(job, path)
         reader = NodeReader(self._registry, self._problems, {})
         nodes: list[Node] = []
@@ -145,7 +144,8 @@ class GraphReader:
             nodes=tuple(nodes),
             mode=job.mode,
             job=name,
-            schedule=tuple(ScheduleUse(expression=text) for text in job.schedule),
+            schedule=schedule,
+            overlap=job.overlap,
             timeout_s=job.execution.timeout,
             start=job.start,
             end=job.end,
@@ -168,7 +168,10 @@ class GraphReader:
     def _pipeline(self, name: str, section: PipelineSection) -> None:
         path: Path = ("pipelines", name)
         before = len(self._problems)
-        self._schedule(section.schedule, path)
+        schedules = ScheduleReader(
+            self._problems, self._catalog, path, section.on_missed, params=section.params
+        )
+        schedule = schedules.read(section.schedule)
         reader = self._nodes(section)
         nodes: dict[str, Node] = {}
         for node_name, raw in section.nodes.items():
@@ -198,7 +201,8 @@ class GraphReader:
             name=name,
             nodes=tuple(nodes[node_name] for node_name in order if node_name in nodes),
             params=dict(section.params),
-            schedule=tuple(ScheduleUse(expression=text) for text in section.schedule),
+            schedule=schedule,
+            overlap=section.overlap,
             timeout_s=section.timeout,
             max_active_runs=section.max_active_runs,
             priority=section.priority,
@@ -277,21 +281,6 @@ class GraphReader:
     def _lacks_storage(self, storage: str) -> list[str]:
         refused = self._uses.refused.get(("storage", storage))
         return [refused] if refused is not None else []
-
-    def _schedule(self, schedule: tuple[str, ...], path: Path) -> None:
-        found: dict[str, str] = {}
-        for index, expression in enumerate(schedule):
-            place = (*path, "schedule", index)
-            try:
-                fingerprint = parse(expression, self._catalog).fingerprint
-            except ScheduleError as error:
-                message = f"{error.message} at character {error.position + 1} of {expression!r}"
-                self._problems.add(place, message, error.hint)
-                continue
-            if fingerprint in found:
-                message = f"{expression!r} means the same as {found[fingerprint]!r}"
-                self._problems.add(place, message, "keep one of them")
-            found[fingerprint] = expression
 
     def _keep(self, pipeline: Pipeline, reasons: list[str]) -> None:
         self._made[pipeline.name] = pipeline

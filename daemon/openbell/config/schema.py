@@ -18,7 +18,9 @@ from openbell.config.fields import (
     Symbols,
     Width,
 )
-from openbell.config.node_schema import Rehearsals, RetrySection, Section, Texts, listed
+from openbell.config.node_schema import Rehearsals, RetrySection, Section, Texts
+from openbell.config.schedule_schema import OnMissed, Schedules
+from openbell.model.schedules import Overlap
 
 VERSION = 2
 
@@ -98,8 +100,12 @@ class JobSection(Section):
     rules: list[Any] | None = Field(
         default=None, description="the gate's rules; unset: the default rules"
     )
-    schedule: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        default=(), description="when it runs by itself"
+    schedule: Schedules = Field(default=(), description="when it runs by itself")
+    on_missed: OnMissed | None = Field(
+        default=None, description="for its schedules that say nothing of missed fires"
+    )
+    overlap: Overlap = Field(
+        default="queue_one", description="what a fire does while runs of it go on"
     )
     execution: ExecutionSection = Field(default=ExecutionSection(), description="how it runs")
     priority: Int = Field(default=5, ge=0, le=9, description="the higher goes first")
@@ -112,8 +118,12 @@ class JobSection(Section):
 class PipelineSection(Section):
     """A graph of nodes."""
 
-    schedule: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        default=(), description="when it runs by itself"
+    schedule: Schedules = Field(default=(), description="when it runs by itself")
+    on_missed: OnMissed | None = Field(
+        default=None, description="for its schedules that say nothing of missed fires"
+    )
+    overlap: Overlap = Field(
+        default="queue_one", description="what a fire does while runs of it go on"
     )
     params: dict[Name, Any] = Field(
         default={}, description="parameters and their defaults, for ${param} in nodes"
