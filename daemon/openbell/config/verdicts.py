@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from openbell.config.exclusion import exclusions
+from openbell.config.graph import in_order
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems
 from openbell.config.tree import Path
@@ -38,6 +40,26 @@ def check_edges(
             problems.add((*path, name), message, "name one under needs", at_key=True)
     for name, gate in gates.items():
         _check_gate(gate, takers[name], problems, (*path, name))
+    _check_forks(registry, problems, nodes, path)
+
+
+def _check_forks(
+    registry: Registry, problems: Problems, nodes: Mapping[str, Node], path: Path
+) -> None:
+    """Note nodes that can never run because they need two answers of one node."""
+    forks = frozenset(
+        name
+        for name, node in nodes.items()
+        if registry.operators[node.op].role in {"task", "control"}
+    )
+    order = in_order({name: node.needs for name, node in nodes.items()})
+    for found in exclusions(nodes, order, forks):
+        answers = " and ".join(found.outcomes)
+        problems.add(
+            (*path, found.node, "needs"),
+            f"this node can never run: it needs {answers} of node {found.fork!r} at once",
+            "a trigger such as none_failed_min_one_success joins ways that exclude each other",
+        )
 
 
 def outcomes_of(registry: Registry, node: Node) -> tuple[str, ...] | None:

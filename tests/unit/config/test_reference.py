@@ -18,8 +18,8 @@ from openbell.config.compile import default_rules
 from openbell.config.demo import demo_text
 from openbell.config.fields import entry_model, field_model
 from openbell.config.json_schema import json_schema
-from openbell.config.reader import read_text
 from openbell.config.node_schema import NodeSection
+from openbell.config.reader import read_text
 from openbell.config.schema import Configuration, JobSection, PipelineSection
 
 pytestmark = pytest.mark.unit
