@@ -21,17 +21,19 @@ class Deadline:
 async def deadline(clock: Clock, delay_s: float | None) -> AsyncIterator[Deadline]:
     """Cancel the block after `delay_s` seconds of `clock`'s time, and say so; None never does."""
     state = Deadline()
+    if delay_s is None:
+        yield state
+        return
     error: Exception | None = None
     with anyio.CancelScope() as scope:
 
-        async def watch(seconds: float) -> None:
-            await clock.sleep(seconds)
+        async def watch() -> None:
+            await clock.sleep(delay_s)
             state.has_passed = True
             scope.cancel()
 
         async with anyio.create_task_group() as group:
-            if delay_s is not None:
-                group.start_soon(watch, delay_s, name="deadline")
+            group.start_soon(watch, name="deadline")
             try:
                 yield state
             except Exception as raised:  # noqa: BLE001 - raised again, outside the task group
