@@ -7,12 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from openbell.config.facts import facts_in
 from openbell.config.fanout import ITEM, FanoutReader
 from openbell.config.node_schema import NodeSection, RetrySection
 from openbell.config.plugins import Registry, refusal_of
 from openbell.config.problems import Problems, nearest
 from openbell.config.substitution import fill_params, params_in
 from openbell.config.tree import Path, Plain
+from openbell.model.facts import SESSION_FACTS
 from openbell.model.pipelines import Node, RetryPolicy
 from openbell.sdk.hooks import OperatorSpec
 from openbell.sdk.values import Severity
@@ -95,22 +97,25 @@ class NodeReader:
     ) -> dict[str, Any] | None:
         """Return the operator's settings as plain JSON, rules in their long form.
 
-        What waits for `${item}` (`is_item`: there is one) is checked when the item is known.
+        What waits for `${item}` (`is_item`: there is one) or for what only a run knows is checked
+        when it is known.
         """
         before = len(self._problems) + len(self.refusals)
         settings = dict(raw)
         if "rules" in settings and "rules" in spec.settings_model.model_fields:
             settings["rules"] = self._rules(settings["rules"], (*path, "rules"))
         wanted = params_in(settings)
-        late = wanted & {ITEM} if is_item else set()
+        known = facts_in(wanted, self._params, self._problems, path)
+        late = (wanted & {ITEM} if is_item else set()) | set(known)
         for name in sorted(wanted - late - set(self._params)):
             if name == ITEM:
                 self._problems.add(path, "${item} stands only in a node with for_each")
             else:
-                self._problems.add_unknown(path, "parameter", name, self._params)
+                there = (*self._params, *SESSION_FACTS)
+                self._problems.add_unknown(path, "parameter", name, there)
         if len(self._problems) + len(self.refusals) > before:
             return None
-        filled = fill_params(settings, {**dict.fromkeys(late, ""), **self._params})
+        filled = fill_params(settings, {**dict.fromkeys(late, ""), **self._params, **known})
         try:
             checked = spec.settings_model.model_validate(filled)
         except ValidationError as error:

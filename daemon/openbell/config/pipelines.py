@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from openbell.calendars.names import CalendarCatalog, UnknownCalendarError, canonical
 from openbell.config.compile import job_nodes
 from openbell.config.crossings import check_crossings
+from openbell.config.facts import check_names
 from openbell.config.fanout import FanoutReader
 from openbell.config.graph import cycle, in_order
 from openbell.config.nodes import NodeReader
@@ -168,6 +169,7 @@ class GraphReader:
     def _pipeline(self, name: str, section: PipelineSection) -> None:
         path: Path = ("pipelines", name)
         before = len(self._problems)
+        check_names(section.params, self._problems, (*path, "params"))
         schedules = ScheduleReader(
             self._problems, self._catalog, path, section.on_missed, params=section.params
         )

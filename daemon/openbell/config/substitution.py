@@ -9,9 +9,10 @@ from typing import Any
 
 from openbell.config.problems import Problems, nearest
 from openbell.config.tree import Path, Plain, Tree
+from openbell.model.facts import since_argument
 
 _PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}?")
-_PARAM = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PARAM = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*(?:\([A-Za-z0-9_-]+\))?)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SECRET_SECTIONS = ("providers", "storage", "telemetry", "daemon")
@@ -64,7 +65,8 @@ class Substitution:
             return self._variable(name, path)
         if kind == "secret" and colon and _SECRET.fullmatch(name):
             return self._secret(name, path)
-        if not colon and _VARIABLE.fullmatch(inner) and takes_params(path):
+        is_param = _VARIABLE.fullmatch(inner) or since_argument(inner) is not None
+        if not colon and is_param and takes_params(path):
             return None
         self._problems.add(path, f"substitution ${{{inner}}} is not understood here", _FORMS)
         return None

@@ -11,6 +11,7 @@ from openbell.config.substitution import param_names
 from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.control import ConflictError, Submission, UnknownRunError
 from openbell.model.events import RunCancelRequested, RunSubmitted
+from openbell.model.facts import is_reserved
 from openbell.model.history import DuplicateSubmissionError, RunFilter
 from openbell.model.ids import JobId
 from openbell.model.pipelines import Pipeline
@@ -146,6 +147,11 @@ def queued(event: RunSubmitted) -> RunRecord:
         origin=event.origin,
         dry_run=event.dry_run,
         trace_id=event.trace_id,
+        calendar=event.calendar,
+        fire=event.fire,
+        due_at=event.due_at,
+        priority=event.priority,
+        parent_run_id=event.parent_run_id,
     )
 
 
@@ -178,10 +184,15 @@ def run_params(submission: Submission, pipeline: Pipeline) -> dict[str, object]:
 def _unheard(
     params: Mapping[str, object], submission: Submission, pipeline: Pipeline
 ) -> Iterator[Problem]:
+    for name in sorted(filter(is_reserved, submission.params)):
+        message = "every run knows this by itself; it cannot be given"
+        yield Problem(key=f"params.{name}", message=message, hint="--session gives the session")
     known = {*pipeline.params, *_SPAN, "for_s"}
-    if not known.issuperset(submission.params):
-        known.update(*(param_names(node.settings) for node in pipeline.nodes))
-    for name in sorted(set(submission.params) - known):
+    asked = {name for name in submission.params if not is_reserved(name)}
+    if not known.issuperset(asked):
+        used = set().union(*(param_names(node.settings) for node in pipeline.nodes))
+        known.update(name for name in used if not is_reserved(name.partition("(")[0]))
+    for name in sorted(asked - known):
         shown = ", ".join(sorted(known - {*_SPAN, "for_s"})) or "none"
         message = f"{pipeline.name!r} has no such parameter; there are: {shown}"
         yield Problem(key=f"params.{name}", message=message)

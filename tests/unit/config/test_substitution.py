@@ -129,3 +129,47 @@ pipelines:
     rules = loaded(text).deployment.pipelines["p"].node("check").settings["rules"]
     assert rules == [{"name": "null_share", "params": {"column": "close", "fail": "${most}"}}]
     assert "at most 1" in told(text.replace("most: 0.5", "most: 7"))[0]
+
+
+FACTS = """\
+pipelines:
+  p:
+    params: {since: null, start: 2026-01-02, days: 3}
+    nodes:
+      fetch: {op: ingest, dataset: bars, lookback_bars: "${sessions_since(start)}"}
+      run: {op: command, needs: [fetch], argv: ["${session}", "$${session}", "${sessions_since(since)}"]}
+"""
+
+
+def test_what_only_a_run_knows_is_filled_in_when_it_starts() -> None:
+    nodes = loaded(SMALL + FACTS).deployment.pipelines["p"].nodes
+    assert nodes[0].settings["lookback_bars"] == "${sessions_since(start)}"
+    assert nodes[1].settings["argv"] == [
+        "${session}",
+        "$${session}",
+        "${sessions_since(since)}",
+    ]
+    params = {"session": "2026-01-05", "sessions_since(since)": 4}
+    assert fill_params(nodes[1].settings["argv"], params) == ["2026-01-05", "${session}", 4]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        pytest.param(
+            "(start)}", "(days)}", "parameter 'days' must hold a date for sessions_since, not 3"
+        ),
+        pytest.param("(start)}", "(strat)}", "'strat' is no date and no parameter"),
+        pytest.param("(start)}", "(2026-02-30)}", "'2026-02-30' is no date and no parameter"),
+        pytest.param("(start)}", "()}", "substitution ${sessions_since()} is not understood here"),
+        pytest.param("${sessions_since(start)}", "${sesion}", "did you mean 'session'?"),
+        pytest.param(
+            "days: 3", "prev_session: 3", "params.prev_session: 'prev_session' is what every run"
+        ),
+    ],
+)
+def test_facts_that_are_asked_for_in_a_wrong_way_are_told(
+    before: str, after: str, problem: str
+) -> None:
+    (found,) = told(SMALL + FACTS.replace(before, after))
+    assert problem in found

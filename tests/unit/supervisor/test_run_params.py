@@ -47,6 +47,13 @@ def test_a_parameter_that_nothing_uses_is_refused_with_those_there_are() -> None
     assert told == ["params.limmit: 'fill' has no such parameter; there are: limit, universe"]
 
 
+def test_what_every_run_knows_by_itself_cannot_be_given() -> None:
+    asks = Node(name="ask", op="sql", settings={"a": "${session} ${sessions_since(day)} ${day}"})
+    told = problems(Pipeline(name="fill", nodes=(asks,)), params={"session": "x", "dya": "y"})
+    assert told[0].startswith("params.session: every run knows this by itself; it cannot be given")
+    assert told[1:] == ["params.dya: 'fill' has no such parameter; there are: day"]
+
+
 def test_a_span_that_ends_before_it_begins_is_refused() -> None:
     told = problems(FILL, start=date(2025, 1, 2))
     assert told == ["params.to: 2024-01-31 is before from, 2025-01-02"]
