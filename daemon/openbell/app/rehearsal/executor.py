@@ -131,7 +131,7 @@ class RehearsedWorkers:
         return ends
 
 
-def _end(node: NodeTask, rows: int, is_reached: bool, declared: Rehearsal | None) -> NodeEnd:  # noqa: FBT001 - private, and named at its one call
+def _end(node: NodeTask, rows: int, is_reached: bool, declared: Rehearsal | None) -> NodeEnd:
     outcome = declared.outcome if declared else _SUCCESS
     match node.op:
         case "ingest":

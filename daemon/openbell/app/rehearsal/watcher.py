@@ -141,9 +141,7 @@ class Watcher:
         tally.ran(event.state, event.duration_s, retries=retries)
         if event.state is RunState.FAILED:
             node = next((n for n, state in run.nodes.items() if state == NodeState.FAILED), "")
-            tally.fail(
-                Failure(event.at, run.submitted.session, node, event.reason or event.error)
-            )
+            tally.fail(Failure(event.at, run.submitted.session, node, event.reason or event.error))
         self._ended(event.run_id)
 
     def _note(self, event: Any) -> None:  # noqa: ANN401 - any of the four kinds above
@@ -156,7 +154,7 @@ class Watcher:
 
 def _run(run: _Open) -> dict[str, Any]:
     event = run.submitted
-    entry = {
+    entry: dict[str, Any] = {
         "what": "run",
         "pipeline": event.pipeline,
         "session": event.session,
