@@ -9,7 +9,7 @@ from openbell.history.queries import Statements
 from openbell.model import events as ev
 from openbell.model.bodies import encode_plain, keep_lines
 from openbell.model.history import RecordRefusedError
-from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.model.runs import BEGUN, IllegalStepError, NodeState, RunState, Totals
 from openbell.sdk.values import Receipt, to_us
 
 _ENDS = frozenset({"success", "failed", "interrupted"})
@@ -30,7 +30,9 @@ def change_node(db: Statements, event: ev.NodeChanged) -> None:
         "error_kind": event.error_kind,
         "retry_at_us": None if event.retry_at is None else to_us(event.retry_at),
         "at_us": to_us(event.at),
-        "is_running": event.state is NodeState.RUNNING,
+        "is_begun": event.state in BEGUN,
+        "output": None if event.output is None else encode_plain(event.output),
+        "reason": event.reason,
         "is_final": event.state.is_final,
     }
     db.run("change_node", row)

@@ -70,11 +70,11 @@ SET state = 'queued', run_count = run_count + 1, last_run_id = excluded.last_run
 -- Accept a run.
 INSERT INTO pipeline_runs (
     run_id, job_id, pipeline, workflow_version, mode, state, params, origin, session, retry_of,
-    idempotency_key, dry_run, trace_id, submitted_at_us
+    idempotency_key, dry_run, trace_id, submitted_at_us, calendar, fire, due_at_us, priority, parent_run_id
 )
 VALUES (
     :run_id, :job_id, :pipeline, :workflow_version, :mode, 'queued', :params, :origin, :session, :retry_of,
-    :idempotency_key, :dry_run, :trace_id, :at_us
+    :idempotency_key, :dry_run, :trace_id, :at_us, :calendar, :fire, :due_at_us, :priority, :parent_run_id
 );
 
 -- name: insert_node
@@ -128,8 +128,8 @@ WHERE n.run_id = :run_id AND n.node = :node;
 -- A node went to another state; a skipped one was never tried.
 UPDATE pipeline_nodes
 SET state = :state, attempts = CASE WHEN :state = 'skipped' THEN 0 ELSE max(attempts, :attempt) END, outcome = :outcome, error = :error,
-    error_kind = :error_kind, retry_at_us = :retry_at_us,
-    started_at_us = CASE WHEN :is_running THEN coalesce(started_at_us, :at_us) ELSE started_at_us END,
+    error_kind = :error_kind, retry_at_us = :retry_at_us, output = coalesce(:output, output), reason = :reason,
+    started_at_us = CASE WHEN :is_begun THEN coalesce(started_at_us, :at_us) ELSE started_at_us END,
     finished_at_us = CASE WHEN :is_final THEN :at_us END
 WHERE run_id = :run_id AND node = :node;
 
@@ -213,25 +213,29 @@ VALUES (:run_id, :node, :attempt, :stream, :level, :text, :at_us);
 -- name: run
 -- One run.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
-    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs WHERE run_id = :run_id;
 
 -- name: runs_newest
 -- Runs, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
-    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs WHERE run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_in_state
 -- Runs that stand in one state, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
-    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs WHERE state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_of_pipeline
 -- Runs of one pipeline in some states, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
-    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs
 WHERE pipeline = :pipeline AND run_id < :before AND +state IN (SELECT value FROM json_each(:states))
 ORDER BY run_id DESC LIMIT :limit;
@@ -239,7 +243,8 @@ ORDER BY run_id DESC LIMIT :limit;
 -- name: runs_of_job
 -- Runs of one submission in some states, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
-    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs
 WHERE job_id = :job_id AND run_id < :before AND +state IN (SELECT value FROM json_each(:states))
     AND (:pipeline IS NULL OR +pipeline = :pipeline)
@@ -248,7 +253,8 @@ ORDER BY run_id DESC LIMIT :limit;
 -- name: nodes
 -- A run's nodes in definition order.
 SELECT run_id, node, op, state, attempts, started_at_us, finished_at_us, outcome, error, error_kind,
-    retry_at_us, rows_in, rows_out, rows_written, rows_unchanged, rows_quarantined, size_bytes, verdict
+    retry_at_us, rows_in, rows_out, rows_written, rows_unchanged, rows_quarantined, size_bytes, verdict, output,
+    reason
 FROM pipeline_nodes WHERE run_id = :run_id ORDER BY position;
 
 -- name: attempts
@@ -259,7 +265,7 @@ FROM job_executions WHERE run_id = :run_id AND (:node IS NULL OR node = :node) O
 
 -- name: checkpoint
 -- How far a source came.
-SELECT run_id, node, next_chunk, cursor, totals FROM checkpoints WHERE run_id = :run_id AND node = :node;
+SELECT run_id, node, next_chunk, cursor, totals, committed_at_us FROM checkpoints WHERE run_id = :run_id AND node = :node;
 
 -- name: logs_of_run
 -- A run's log lines after an id, oldest first.
@@ -368,3 +374,121 @@ WHERE overlay_id = :overlay_id AND removed_at_us IS NULL;
 SELECT overlay_id, calendar, session, closed, open_time, close_time, reason, added_by, added_at_us,
     removed_by, removed_at_us
 FROM calendar_overlays ORDER BY added_at_us, overlay_id;
+
+-- name: schedule_of_key
+-- The schedule of a pipeline that means this.
+SELECT schedule_id, removed_at_us FROM schedules WHERE pipeline = :pipeline AND key = :key;
+
+-- name: insert_schedule
+-- Keep a schedule; its fires count from now on.
+INSERT INTO schedules (
+    schedule_id, pipeline, key, document, origin, added_at_us, added_by, decided_until_us, passed_until_us
+)
+VALUES (:schedule_id, :pipeline, :key, :document, :origin, :at_us, :by, :at_us, :at_us);
+
+-- name: change_schedule
+-- Take the fires of a schedule in another way; nothing else about it changes.
+UPDATE schedules SET document = :document, origin = :origin WHERE schedule_id = :schedule_id;
+
+-- name: revive_schedule
+-- A schedule that was removed is there again; its fires count from now on.
+UPDATE schedules
+SET document = :document, origin = :origin, added_at_us = :at_us, added_by = :by, removed_at_us = NULL,
+    removed_by = '', paused = 0, decided_until_us = max(decided_until_us, :at_us),
+    passed_until_us = max(passed_until_us, :at_us)
+WHERE schedule_id = :schedule_id;
+
+-- name: remove_schedule
+-- A schedule was deleted, or left the configuration.
+UPDATE schedules SET removed_at_us = :at_us, removed_by = :by
+WHERE schedule_id = :schedule_id AND removed_at_us IS NULL;
+
+-- name: pause_schedule
+-- A schedule was paused, or goes on.
+UPDATE schedules SET paused = :paused WHERE schedule_id = :schedule_id AND removed_at_us IS NULL;
+
+-- name: insert_fire
+-- Keep what became of a fire, unless its schedule is unknown or everything so old was forgotten.
+INSERT INTO fires (
+    pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, outcome, reason, run_id
+)
+SELECT :pipeline, :identity, :schedule_id, :session, :event, :index, :due_at_us, :at_us, :outcome, :reason,
+    :run_id
+FROM schedules
+WHERE schedule_id = :schedule_id AND (floor_at_us IS NULL OR floor_at_us < :due_at_us);
+
+-- name: fire_known
+-- Whether a fire was decided.
+SELECT 1 FROM fires WHERE pipeline = :pipeline AND identity = :identity;
+
+-- name: advance_schedule
+-- Every fire up to an instant is decided.
+UPDATE schedules SET decided_until_us = :until_us WHERE schedule_id = :schedule_id;
+
+-- name: pass_over
+-- Every fire up to an instant is decided, some of them as a whole.
+UPDATE schedules
+SET decided_until_us = :until_us, passed_until_us = max(passed_until_us, :until_us)
+WHERE schedule_id = :schedule_id;
+
+-- name: pause_pipeline
+-- A pipeline was paused.
+INSERT INTO pipeline_pauses (pipeline, paused_at_us, paused_by) VALUES (:pipeline, :at_us, :by)
+ON CONFLICT (pipeline) DO NOTHING;
+
+-- name: resume_pipeline
+-- A pipeline goes on.
+DELETE FROM pipeline_pauses WHERE pipeline = :pipeline;
+
+-- name: pauses
+-- The pipelines that are paused.
+SELECT pipeline FROM pipeline_pauses ORDER BY pipeline;
+
+-- name: schedules
+-- Every schedule in force, and with a flag those that were removed too.
+SELECT schedule_id, pipeline, key, document, origin, added_at_us, added_by, decided_until_us, passed_until_us,
+    paused, removed_at_us, removed_by
+FROM schedules WHERE :with_removed OR removed_at_us IS NULL ORDER BY pipeline, key;
+
+-- name: fires_newest
+-- Decided fires, newest decision first.
+SELECT pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, outcome, reason, run_id
+FROM fires ORDER BY decided_at_us DESC, due_at_us DESC, identity DESC LIMIT :limit;
+
+-- name: fires_of_pipeline
+-- Decided fires of one pipeline, newest decision first.
+SELECT pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, outcome, reason, run_id
+FROM fires WHERE pipeline = :pipeline ORDER BY decided_at_us DESC, due_at_us DESC, identity DESC LIMIT :limit;
+
+-- name: last_fires
+-- The newest decided fire of each schedule in force, by when it was due.
+SELECT f.pipeline, f.identity, f.schedule_id, f.session, f.event, f.idx, f.due_at_us, f.decided_at_us, f.outcome,
+    f.reason, f.run_id
+FROM schedules AS s JOIN fires AS f ON f.pipeline = s.pipeline AND f.identity = (
+    SELECT n.identity FROM fires AS n WHERE n.schedule_id = s.schedule_id ORDER BY n.due_at_us DESC LIMIT 1
+)
+WHERE s.removed_at_us IS NULL;
+
+-- name: fires_ahead
+-- Fires that were decided although others of their schedule before them, or the present, are not.
+SELECT f.schedule_id, f.identity
+FROM schedules AS s JOIN fires AS f ON f.schedule_id = s.schedule_id
+WHERE s.removed_at_us IS NULL AND f.due_at_us > min(s.decided_until_us, :now_us);
+
+-- name: fires_within
+-- Fires of one schedule that were decided, by when they were due.
+SELECT identity FROM fires WHERE schedule_id = :schedule_id AND due_at_us > :after_us AND due_at_us <= :until_us;
+
+-- name: old_fires
+-- Some fires that were due before an instant, oldest first.
+SELECT pipeline, identity, schedule_id, due_at_us FROM fires WHERE due_at_us < :before_us
+ORDER BY due_at_us LIMIT :limit;
+
+-- name: raise_floor
+-- Nothing of a schedule that was due up to an instant fires any more.
+UPDATE schedules SET floor_at_us = max(coalesce(floor_at_us, :due_at_us), :due_at_us)
+WHERE schedule_id = :schedule_id;
+
+-- name: delete_fire
+-- Forget what became of a fire.
+DELETE FROM fires WHERE pipeline = :pipeline AND identity = :identity;

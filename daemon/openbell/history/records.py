@@ -10,6 +10,7 @@ import msgspec
 
 from openbell.model.bodies import decode_body, lineage_row
 from openbell.model.calendars import Overlay, OverlayRecord
+from openbell.model.definitions import from_schedule_document
 from openbell.model.events import StoredEvent
 from openbell.model.runs import (
     AttemptRecord,
@@ -24,6 +25,7 @@ from openbell.model.runs import (
     Totals,
     WorkflowRecord,
 )
+from openbell.model.schedules import FireRecord, ScheduleRecord
 from openbell.sdk.values import Interval, Receipt, from_us
 
 Row = Sequence[Any]
@@ -45,6 +47,41 @@ def overlay_record(row: Row) -> OverlayRecord:
         added_at=from_us(row[8]),
         removed_by=row[9],
         removed_at=_instant(row[10]),
+    )
+
+
+def schedule_record(row: Row) -> ScheduleRecord:
+    """Return a schedule from a row of `schedules`."""
+    return ScheduleRecord(
+        schedule_id=row[0],
+        pipeline=row[1],
+        key=row[2],
+        use=from_schedule_document(decode_body(row[3])),
+        origin=row[4],
+        added_at=from_us(row[5]),
+        added_by=row[6],
+        decided_until=from_us(row[7]),
+        passed_until=from_us(row[8]),
+        paused=bool(row[9]),
+        removed_at=_instant(row[10]),
+        removed_by=row[11],
+    )
+
+
+def fire_record(row: Row) -> FireRecord:
+    """Return a decided fire from a row of the `fires` queries."""
+    return FireRecord(
+        pipeline=row[0],
+        identity=row[1],
+        schedule_id=row[2],
+        session=None if row[3] is None else date.fromisoformat(row[3]),
+        event=row[4],
+        index=row[5],
+        due_at=from_us(row[6]),
+        decided_at=from_us(row[7]),
+        outcome=row[8],
+        reason=row[9],
+        run_id=row[10],
     )
 
 
@@ -73,6 +110,11 @@ def run_record(row: Row) -> RunRecord:
         dry_run=bool(row[15]),
         cancel_requested=bool(row[16]),
         trace_id=row[17],
+        calendar=row[18],
+        fire=row[19],
+        due_at=_instant(row[20]),
+        priority=row[21],
+        parent_run_id=row[22],
     )
 
 
@@ -99,6 +141,8 @@ def node_record(row: Row) -> NodeRecord:
             size_bytes=row[16],
             verdict=row[17],
         ),
+        output=None if row[18] is None else decode_body(row[18]),
+        reason=row[19],
     )
 
 
@@ -129,6 +173,7 @@ def checkpoint_record(row: Row) -> Checkpoint:
         next_chunk=row[2],
         cursor=row[3],
         totals=msgspec.json.decode(row[4], type=dict[str, Totals]),
+        at=from_us(row[5]),
     )
 
 

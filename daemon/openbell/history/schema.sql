@@ -61,6 +61,27 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_run ON events (run_id, id) WHERE run_id IS NOT NULL;
 
+CREATE TABLE fires (
+    pipeline TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    schedule_id TEXT NOT NULL,
+    session TEXT,
+    event TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    due_at_us INTEGER NOT NULL,
+    decided_at_us INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('run', 'skipped')),
+    reason TEXT NOT NULL,
+    run_id TEXT,
+    PRIMARY KEY (pipeline, identity)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX fires_by_decision ON fires (decided_at_us);
+
+CREATE INDEX fires_by_due ON fires (due_at_us);
+
+CREATE INDEX fires_by_schedule ON fires (schedule_id, due_at_us);
+
 CREATE TABLE job_dependencies (
     pipeline TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -194,9 +215,15 @@ CREATE TABLE pipeline_nodes (
     size_bytes INTEGER NOT NULL DEFAULT 0,
     started_at_us INTEGER,
     finished_at_us INTEGER,
-    retry_at_us INTEGER,
+    retry_at_us INTEGER, output TEXT CHECK (output IS NULL OR json_valid(output)), reason TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, node)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pipeline_pauses (
+    pipeline TEXT NOT NULL PRIMARY KEY,
+    paused_at_us INTEGER NOT NULL,
+    paused_by TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE pipeline_runs (
     run_id TEXT NOT NULL PRIMARY KEY,
@@ -219,7 +246,7 @@ CREATE TABLE pipeline_runs (
     submitted_at_us INTEGER NOT NULL,
     started_at_us INTEGER,
     finished_at_us INTEGER,
-    duration_s REAL,
+    duration_s REAL, calendar TEXT NOT NULL DEFAULT '', fire TEXT NOT NULL DEFAULT '', due_at_us INTEGER, priority INTEGER NOT NULL DEFAULT 5, parent_run_id TEXT,
     FOREIGN KEY (pipeline, workflow_version) REFERENCES pipeline_workflows (pipeline, version)
 ) STRICT;
 
@@ -282,6 +309,23 @@ SELECT
     (SELECT coalesce(sum(n.attempts), 0) FROM pipeline_nodes AS n WHERE n.run_id = r.run_id) AS attempts,
     (SELECT coalesce(sum(c.batch_count), 0) FROM checkpoints AS c WHERE c.run_id = r.run_id) AS batches
 FROM pipeline_runs AS r;
+
+CREATE TABLE schedules (
+    schedule_id TEXT NOT NULL PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    key TEXT NOT NULL,
+    document TEXT NOT NULL CHECK (json_valid(document)),
+    origin TEXT NOT NULL,
+    added_at_us INTEGER NOT NULL,
+    added_by TEXT NOT NULL,
+    removed_at_us INTEGER,
+    removed_by TEXT NOT NULL DEFAULT '',
+    paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    decided_until_us INTEGER NOT NULL,
+    passed_until_us INTEGER NOT NULL,
+    floor_at_us INTEGER,
+    UNIQUE (pipeline, key)
+) STRICT;
 
 CREATE TABLE schema_migrations (
     number INTEGER PRIMARY KEY,

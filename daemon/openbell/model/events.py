@@ -110,7 +110,11 @@ class RunCancelRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChanged(Event):
-    """A node of a run went to another state. `totals` are over all attempts."""
+    """A node of a run went to another state. `totals` are over all attempts.
+
+    `output` is a reference to what the node made: a value, a spool file or part of a dataset.
+    `reason` says why a node that did not begin waits, or who ended it.
+    """
 
     name: ClassVar[str] = "node.changed"
     run_id: str
@@ -123,6 +127,8 @@ class NodeChanged(Event):
     error_kind: str = ""
     retry_at: datetime | None = None
     totals: Totals | None = None
+    output: Mapping[str, Any] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -235,14 +236,18 @@ class Deployment:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
+_MAX_EXPONENT = 600.0
+
+
 def retry_delay_s(policy: RetryPolicy, attempt: int, *, jitter: float) -> float:
     """Return seconds to wait after failed attempt number `attempt` (from 1).
 
-    Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): `jitter` in [0, 1)
-    scales the delay between half and the whole of the exponential step.
+    Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): `jitter` in [0, 1) scales
+    the delay between nothing and the whole of the exponential step.
     """
-    step = min(policy.max_backoff_s, policy.backoff_s * policy.multiplier ** max(0, attempt - 1))
-    return step * (0.5 + 0.5 * jitter)
+    growth = max(0, attempt - 1) * math.log(max(policy.multiplier, 1.0))
+    step = policy.backoff_s * math.exp(min(growth, _MAX_EXPONENT))
+    return min(policy.max_backoff_s, step) * jitter
 
 
 def day_after(label: date) -> date:

@@ -48,6 +48,10 @@ class NodeState(enum.StrEnum):
         }
 
 
+BEGUN = frozenset({NodeState.RUNNING, NodeState.SUCCESS, NodeState.FAILED})
+"""States of a node that it reaches only by beginning: the first of them says when it did."""
+
+
 class IllegalStepError(Exception):
     """A life cycle was asked for a step that it does not have."""
 
@@ -129,6 +133,8 @@ class NodeRecord:
     error_kind: str = ""
     retry_at: datetime | None = None
     totals: Totals = field(default_factory=Totals)
+    output: Mapping[str, Any] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +158,14 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """How far a run's source came: the next chunk's number, the cursor, each node's totals."""
+    """How far a run's source came, and when: the next chunk's number, the cursor, totals by node."""
 
     run_id: str
     node: str
     next_chunk: int
     cursor: str | None
     totals: Mapping[str, Totals]
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

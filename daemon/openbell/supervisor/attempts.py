@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -70,7 +70,7 @@ def _worse(one: str | None, other: str | None) -> str | None:
 class AttemptResult:
     """How attempt `number` ended. `failed` is None for success; `totals` are over all attempts.
 
-    `unrecorded` says that it succeeded, and is recorded together with what follows from that.
+    `unrecorded` says so, and is recorded together with what follows from that.
     """
 
     done: Done | None
@@ -82,7 +82,10 @@ class AttemptResult:
 
 
 class Attempt:
-    """Listens to one attempt's worker, answers it, and records what it reports."""
+    """Listens to one attempt's worker, answers it, and records what it reports.
+
+    `checkpoint` is how far the unit came, this attempt included.
+    """
 
     def __init__(
         self,
@@ -97,14 +100,16 @@ class Attempt:
         self._task = task
         self._job = job
         self._policy = policy
+        self._given = self.checkpoint = checkpoint
         self._before: Mapping[str, Totals] = checkpoint.totals if checkpoint else {}
         self._source = task.nodes[0].name
-        self._made_progress = False
 
-    async def run(self, stop: StopSignal, limit: Node | None = None) -> AttemptResult:
-        """Run the attempt to its end; `limit` has its timeout.
+    async def run(
+        self, stop: StopSignal, limit: Node | None = None, *, opening: Sequence[Event] = ()
+    ) -> AttemptResult:
+        """Run the attempt to its end; `limit` has its timeout, `opening` is recorded as it begins.
 
-        It is on record when this returns, except for a success: see `AttemptResult.unrecorded`.
+        How it ended is for the caller to record: see `AttemptResult.unrecorded`.
 
         Cancelled: the worker is ended, and the attempt is recorded as interrupted; if the disk
         takes nothing then, whoever takes up the run does so.
@@ -112,6 +117,7 @@ class Attempt:
         clock = self._services.clock
         began_s = clock.monotonic()
         await self._record(
+            *opening,
             AttemptStarted(
                 at=clock.now(),
                 attempt_id=self._task.attempt_id,
@@ -121,7 +127,7 @@ class Attempt:
                 number=self._task.attempt,
                 calendar=self._task.dataset.sessions.calendar,
                 calendar_digest=self._task.dataset.sessions.digest,
-            )
+            ),
         )
         try:
             answer, pid = await self._submit(stop, limit)
@@ -131,16 +137,16 @@ class Attempt:
             raise
         if isinstance(answer, Failed):
             answer = self._redacted(answer)
-            await self._record(self._finished("failed", began_s, failed=answer, pid=pid))
             if answer.kind in _REFUSALS:
                 self._services.broker.refused(self._task.dataset.provider, answer.retry_after_s)
-            return self._result(None, answer)
+            finished = self._finished("failed", began_s, failed=answer, pid=pid)
+            return self._result(None, answer, finished)
         if answer.is_interrupted:
-            await self._record(self._finished("interrupted", began_s, done=answer, pid=pid))
-            return self._result(answer, None)
+            finished = self._finished("interrupted", began_s, done=answer, pid=pid)
+            return self._result(answer, None, finished)
         held = [self._committed(chunk, clock.now()) for chunk in answer.held]
         finished = self._finished("success", began_s, done=answer, pid=pid)
-        return replace(self._result(answer, None), unrecorded=(*held, finished))
+        return self._result(answer, None, *held, finished)
 
     async def _submit(
         self, stop: StopSignal, limit: Node | None
@@ -174,7 +180,9 @@ class Attempt:
             node=self._source, kind=kind, message=message, traceback=traceback, is_retryable=True
         )
 
-    def _result(self, done: Done | None, failed: Failed | None) -> AttemptResult:
+    def _result(
+        self, done: Done | None, failed: Failed | None, *unrecorded: Event
+    ) -> AttemptResult:
         ended = done or failed
         assert ended is not None
         totals = {
@@ -184,8 +192,9 @@ class Attempt:
             done=done,
             failed=failed,
             totals=totals,
-            made_progress=self._made_progress,
+            made_progress=self.checkpoint is not None and self.checkpoint is not self._given,
             number=self._task.attempt,
+            unrecorded=unrecorded,
         )
 
     def _finished(
@@ -230,8 +239,15 @@ class Attempt:
         task, now = self._task, self._services.clock.now()
         match message:
             case ChunkDone():
-                self._made_progress = True
-                await self._record(self._committed(message, now))
+                committed = self._committed(message, now)
+                await self._record(committed)
+                self.checkpoint = Checkpoint(
+                    run_id=task.run_id,
+                    node=self._source,
+                    next_chunk=message.next_chunk,
+                    cursor=message.cursor,
+                    totals=committed.totals,
+                )
             case Progressed():
                 await self._record(*self._progressed(message, now))
             case Found():
@@ -263,7 +279,7 @@ class Attempt:
             case _:
                 raise AssertionError(f"not a report: {message}")
 
-    def _committed(self, message: ChunkDone, now: datetime) -> Event:
+    def _committed(self, message: ChunkDone, now: datetime) -> BatchCommitted:
         return BatchCommitted(
             at=now,
             run_id=self._task.run_id,

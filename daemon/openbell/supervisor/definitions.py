@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from openbell.execution.chains import GraphError, chains, complete
+from openbell.execution.chains import GraphError, complete, units
 from openbell.model.definitions import definition, fingerprint, from_definition
 from openbell.model.events import WorkflowDefined, WorkflowRetired
 from openbell.model.pipelines import Pipeline
@@ -65,7 +65,7 @@ def settle(
     for name, pipeline in configured.items():
         try:
             whole = complete(pipeline)
-            chains(whole, roles)
+            units(whole, roles)
         except GraphError as error:
             refusals[name] = f"the graph cannot run: {error}"
             continue

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from openbell.config.substitution import fill_params
-from openbell.execution.chains import Chain
+from openbell.execution.chains import Unit
 from openbell.execution.protocol import ChainTask, DatasetTask, Factory, NodeTask, RuleTask
 from openbell.model.pipelines import Dataset, Deployment, Node
 from openbell.model.runs import Checkpoint, RunRecord
@@ -39,15 +39,15 @@ def _known(things: Mapping[str, _T], name: str, what: str) -> _T:
     return found
 
 
-def _filled(chain: Chain, params: Mapping[str, Any]) -> Chain:
-    """Return `chain` with every `${param}` of its nodes' settings filled in."""
+def _filled(settings: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a node's settings with every `${param}` filled in; raises FatalError."""
     try:
-        nodes = [replace(node, settings=fill_params(node.settings, params)) for node in chain.nodes]
+        filled: Mapping[str, Any] = fill_params(settings, params)
     except KeyError as error:
         raise FatalError(
             f"parameter {error} is used and has no value; give it with the run"
         ) from error
-    return replace(chain, nodes=tuple(nodes))
+    return filled
 
 
 class Dispatcher:
@@ -60,16 +60,25 @@ class Dispatcher:
         self._services = services
         self._deployment = deployment
 
-    def dataset(self, chain: Chain) -> Dataset:
+    def dataset(self, chain: Unit) -> Dataset:
         """Return the dataset that a chain's source fetches; raises FatalError."""
-        name = chain.source.settings.get("dataset")
+        name = chain.head.settings.get("dataset")
         found = self._deployment.datasets.get(str(name))
         if found is None:
             raise FatalError(
-                f"node {chain.source.name!r} fetches dataset {name!r}, "
+                f"node {chain.head.name!r} fetches dataset {name!r}, "
                 "which is no longer in the configuration"
             )
         return found
+
+    def settings(self, run: RunRecord, node: Node) -> Mapping[str, Any]:
+        """Return the settings of a control node, filled in and with their defaults."""
+        spec = _known(self._services.specs.operators, node.op, "operator")
+        try:
+            checked = spec.settings_model.model_validate(_filled(node.settings, run.params))
+        except ValidationError as error:
+            raise FatalError(f"its settings do not fit: {error}") from error
+        return checked.model_dump()
 
     async def coverage(self, run: RunRecord, dataset: Dataset) -> Coverage:
         """Return what a run covers; raises FatalError when that is no session at all."""
@@ -117,7 +126,7 @@ class Dispatcher:
     def task(
         self,
         run: RunRecord,
-        chain: Chain,
+        chain: Unit,
         covered: Coverage,
         checkpoint: Checkpoint | None,
         *,
@@ -127,7 +136,12 @@ class Dispatcher:
     ) -> ChainTask:
         """Return the task of one attempt of `chain`."""
         services = self._services
-        chain = _filled(chain, run.params)
+        chain = replace(
+            chain,
+            nodes=tuple(
+                replace(node, settings=_filled(node.settings, run.params)) for node in chain.nodes
+            ),
+        )
         dataset = self.dataset(chain)
         storage = [str(n.settings.get("to", "primary")) for n in chain.nodes if n.op == "write"]
         inside = {node.name for node in chain.nodes}

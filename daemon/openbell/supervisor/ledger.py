@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from openbell.model.events import AttemptFinished, Event, NodeChanged, RunFinished, RunStarted
-from openbell.model.runs import NodeState, RunRecord, RunState
+from openbell.model.runs import AttemptRecord, NodeState, RunRecord, RunState
+from openbell.supervisor.runs.recovered import Recovered
 from openbell.supervisor.services import Services
 
 
@@ -16,15 +20,36 @@ class RunLedger:
         self._job = job or run.pipeline
         self.provider = ""
 
-    async def begin(self) -> None:
-        """Take the run out of the queue and close what an earlier process left open."""
+    async def recovered(self) -> Recovered:
+        """Return what history knows of the run's nodes and attempts."""
+        history, run_id = self._services.history, self._run.run_id
+        nodes = {node.node: node for node in await history.nodes(run_id)}
+        return Recovered(nodes, tuple(await history.attempts(run_id)))
+
+    def opening(self, attempts: Sequence[AttemptRecord]) -> list[Event]:
+        """Return what takes the run out of the queue and closes what an earlier process left open."""
+        run, lost = self._run, self._lost(attempts)
+        if run.state is not RunState.QUEUED:
+            return [*lost]
         now = self._services.clock.now()
-        events: list[Event] = []
-        if self._run.state is RunState.QUEUED:
-            events.append(RunStarted(at=now, run_id=self._run.run_id, pipeline=self._run.pipeline))
-        events += await self._lost_attempts()
-        if events:
-            await self._services.journal.insist(*events)
+        return [RunStarted(at=now, run_id=run.run_id, pipeline=run.pipeline), *lost]
+
+    def finished(
+        self, began: datetime | None, state: RunState, *, error: str = "", reason: str = ""
+    ) -> RunFinished:
+        """Return the run's end; `began` is when it left the queue."""
+        now = self._services.clock.now()
+        return RunFinished(
+            at=now,
+            run_id=self._run.run_id,
+            pipeline=self._run.pipeline,
+            job=self._job,
+            state=state,
+            duration_s=(now - (began or now)).total_seconds(),
+            reason=reason,
+            error=error,
+            provider=self.provider,
+        )
 
     async def end(self, state: RunState, *, error: str = "", reason: str = "") -> None:
         """Put the run's end on record, and with it that of everything in it that is still open.
@@ -35,7 +60,8 @@ class RunLedger:
         run = await history.run(self._run.run_id)
         if run is None or run.state.is_final:
             return
-        events: list[Event] = [*await self._lost_attempts()]
+        attempts = await history.attempts(run.run_id)
+        events: list[Event] = [*self._lost(attempts)]
         events += [
             NodeChanged(
                 at=now,
@@ -49,20 +75,10 @@ class RunLedger:
             for node in await history.nodes(run.run_id)
             if not node.state.is_final
         ]
-        finished = RunFinished(
-            at=now,
-            run_id=run.run_id,
-            pipeline=run.pipeline,
-            job=self._job,
-            state=state,
-            duration_s=(now - (run.started_at or now)).total_seconds(),
-            reason=reason,
-            error=error,
-            provider=self.provider,
-        )
+        finished = self.finished(run.started_at, state, error=error, reason=reason)
         await self._services.journal.insist(*events, finished)
 
-    async def _lost_attempts(self) -> list[AttemptFinished]:
+    def _lost(self, attempts: Sequence[AttemptRecord]) -> list[AttemptFinished]:
         """Return the ends of attempts that nobody works on: interrupted, they do not count."""
         now = self._services.clock.now()
         return [
@@ -76,6 +92,6 @@ class RunLedger:
                 state="interrupted",
                 duration_s=(now - attempt.started_at).total_seconds(),
             )
-            for attempt in await self._services.history.attempts(self._run.run_id)
+            for attempt in attempts
             if attempt.state == "running"
         ]

@@ -16,7 +16,6 @@ from openbell.model.definitions import from_definition
 from openbell.model.history import RunFilter
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import RunRecord, RunState
-from openbell.supervisor.driver import Interrupted, RunDriver
 from openbell.supervisor.innermost import innermost
 from openbell.supervisor.mailbox import Mailbox
 from openbell.supervisor.messages import (
@@ -29,6 +28,7 @@ from openbell.supervisor.messages import (
     Retire,
     RunEnded,
 )
+from openbell.supervisor.runs.driver import Interrupted, RunDriver
 from openbell.supervisor.services import Services
 
 _OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from openbell.model import events as ev
-from openbell.model.bodies import keep_lines, lineage_row
+from openbell.model.bodies import decode_body, encode_plain, keep_lines, lineage_row
 from openbell.model.history import RecordRefusedError
 from openbell.model.runs import (
+    BEGUN,
     AttemptRecord,
     Checkpoint,
     IllegalStepError,
@@ -48,19 +49,21 @@ def change_node(tables: Tables, event: ev.NodeChanged) -> None:
     page, node = _open_place(tables, event)
     if node.state.is_final:
         raise IllegalStepError("a node", node.state, event.state)
-    is_running = event.state is NodeState.RUNNING
+    is_begun = event.state in BEGUN
     is_skipped = event.state is NodeState.SKIPPED
     changed = replace(
         node,
         state=event.state,
         attempts=0 if is_skipped else max(node.attempts, event.attempt),
-        started_at=(node.started_at or event.at) if is_running else node.started_at,
+        started_at=(node.started_at or event.at) if is_begun else node.started_at,
         finished_at=event.at if event.state.is_final else None,
         outcome=event.outcome,
         error=event.error,
         error_kind=event.error_kind,
         retry_at=event.retry_at,
         totals=event.totals or node.totals,
+        output=node.output if event.output is None else decode_body(encode_plain(event.output)),
+        reason=event.reason,
     )
     tables.put(page.nodes, event.node, changed)
 
@@ -120,6 +123,7 @@ def commit_batch(tables: Tables, event: ev.BatchCommitted) -> None:
         next_chunk=event.next_chunk,
         cursor=event.cursor,
         totals=dict(event.totals),
+        at=event.at,
     )
     tables.put(page.checkpoints, event.node, point)
     tables.put(page.batch_counts, event.node, page.batch_counts.get(event.node, 0) + 1)

@@ -228,7 +228,7 @@ async def test_a_run_that_cannot_go_on_does_not_hang_in_the_foreground(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from openbell.supervisor import crashes, roster
-    from openbell.supervisor.driver import RunDriver
+    from openbell.supervisor.runs.driver import RunDriver
 
     async def bug(self: RunDriver) -> RunState:
         raise ValueError("a bug")

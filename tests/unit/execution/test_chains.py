@@ -1,17 +1,26 @@
-"""Graphs become chains: every node in one place, after everything it needs."""
+"""Graphs become units: every node in one place, after everything it needs."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbell.execution.chains import GraphError, chains, complete, is_open, ordered
+from openbell.execution.chains import GraphError, complete, is_open, ordered, units
 from openbell.model.pipelines import Node, Pipeline
 
 pytestmark = pytest.mark.unit
 
-ROLES = {"ingest": "source", "gate": "transform", "write": "sink", "quarantine": "sink"}
+ROLES = {
+    "ingest": "source",
+    "gate": "transform",
+    "write": "sink",
+    "quarantine": "sink",
+    "sql": "task",
+    "noop": "control",
+}
 
 
 def graph(*nodes: Node) -> Pipeline:
@@ -54,9 +63,9 @@ def test_a_job_is_one_chain() -> None:
         node("check", "gate", "fetch"),
         node("fetch", "ingest"),
     )
-    (chain,) = chains(job, ROLES)
-    assert chain.source.name == "fetch"
-    assert [n.name for n in chain.nodes] == ["fetch", "check", "hold", "publish"]
+    (unit,) = units(job, ROLES)
+    assert (unit.kind, unit.name, unit.reads, unit.spooled) == ("chain", "fetch", None, set())
+    assert [n.name for n in unit.nodes] == ["fetch", "check", "hold", "publish"]
 
 
 def test_two_sources_are_two_chains_and_one_may_wait_for_the_other() -> None:
@@ -66,9 +75,57 @@ def test_two_sources_are_two_chains_and_one_may_wait_for_the_other() -> None:
         node("b", "ingest", "wa"),
         node("wb", "write", "b"),
     )
-    first, second = chains(two, ROLES)
-    assert (first.source.name, second.source.name) == ("a", "b")
-    assert dict(second.after) == {"wa": ()}
+    assert shape(two) == {"a": ["a", "wa"], "b": ["b", "wb"]}
+
+
+def shape(pipeline: Pipeline) -> dict[str, list[str]]:
+    return {unit.name: [n.name for n in unit.nodes] for unit in units(pipeline, ROLES)}
+
+
+def test_a_task_and_a_control_node_stand_alone() -> None:
+    mixed = graph(
+        node("fetch", "ingest"),
+        node("check", "gate", "fetch"),
+        node("joined", "sql", "check"),
+        node("ready", "noop", "joined"),
+        node("late", "ingest", "ready"),
+    )
+    assert shape(mixed) == {
+        "fetch": ["fetch", "check"],
+        "joined": ["joined"],
+        "ready": ["ready"],
+        "late": ["late"],
+    }
+    first, *others = units(mixed, ROLES)
+    assert first.spooled == {"check"}, "a task needs its rows"
+    assert [unit.kind for unit in others] == ["task", "control", "chain"]
+
+
+def test_rows_of_a_task_begin_a_chain() -> None:
+    made = graph(
+        node("make", "sql"),
+        node("check", "gate", "make"),
+        node("publish", "write", "check"),
+    )
+    assert shape(made) == {"make": ["make"], "check": ["check", "publish"]}
+    chain = units(made, ROLES)[1]
+    assert (chain.kind, chain.reads) == ("chain", "make")
+
+
+def test_a_chain_is_cut_where_a_node_waits_for_something_else() -> None:
+    asked = graph(
+        node("fetch", "ingest"),
+        node("check", "gate", "fetch"),
+        node("approve", "noop", "check"),
+        node("publish", "write", "check", "approve"),
+    )
+    assert shape(asked) == {
+        "fetch": ["fetch", "check"],
+        "approve": ["approve"],
+        "publish": ["publish"],
+    }
+    found = {unit.name: unit for unit in units(asked, ROLES)}
+    assert (found["publish"].reads, found["fetch"].spooled) == ("check", {"check"})
 
 
 @pytest.mark.parametrize(
@@ -83,11 +140,25 @@ def test_two_sources_are_two_chains_and_one_may_wait_for_the_other() -> None:
             [node("a", "ingest"), node("w", "write", "a"), node("g", "gate", "w")],
             "ends the rows' way",
         ),
+        ([node("t", "sql"), node("u", "sql"), node("g", "gate", "t", "u")], "not from t, u"),
+        (
+            [
+                node("a", "ingest"),
+                replace(node("g", "gate", "a"), trigger="all_done"),
+            ],
+            "only the first node of a chain waits",
+        ),
+        ([replace(node("a", "ingest"), for_each=[1])], "streams rows and cannot have for_each"),
+        (
+            [node("t", "sql"), replace(node("u", "sql"), for_each={"output": "t"})],
+            "from the output of 't', which it does not need",
+        ),
+        ([node("a", "nope")], "op 'nope', which is not installed"),
     ],
 )
 def test_graphs_that_cannot_stream_are_refused(nodes: list[Node], message: str) -> None:
     with pytest.raises(GraphError, match=message):
-        chains(graph(*nodes), ROLES)
+        units(graph(*nodes), ROLES)
 
 
 def test_a_gate_without_a_quarantine_gets_one() -> None:
@@ -109,3 +180,15 @@ def test_edges_without_a_list_let_success_through() -> None:
     ]
     assert is_open(("fail",), "fail")
     assert not is_open(("fail",), "pass")
+    assert is_open((), "any_label_of_a_branch")
+    assert not is_open((), "rejected")
+
+
+def test_items_may_come_from_anywhere_but_an_output_that_is_not_needed() -> None:
+    fan = graph(
+        node("t", "sql"),
+        replace(node("u", "sql", "t"), for_each={"output": "t"}),
+        replace(node("v", "noop"), for_each=["a", "b"]),
+        replace(node("w", "noop"), for_each={"param": "universe"}),
+    )
+    assert len(units(fan, ROLES)) == 4

@@ -1,0 +1,1 @@
+"""Control nodes: what the daemon answers itself, one small module an operator."""

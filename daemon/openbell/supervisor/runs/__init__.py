@@ -1,0 +1,1 @@
+"""One run under way: its graph, its units, its end."""

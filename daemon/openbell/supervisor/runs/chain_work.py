@@ -1,0 +1,281 @@
+"""A chain of a run: attempt after attempt in a worker, until it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+
+from msgspec import structs
+
+from openbell.execution.chains import Unit, is_open
+from openbell.execution.graph import Ended
+from openbell.execution.protocol import Done, Failed, NodeEnd
+from openbell.execution.retry import delay_s, failures_so_far, is_retried
+from openbell.model.events import Event
+from openbell.model.pipelines import Node
+from openbell.model.runs import Checkpoint, NodeState, RunRecord, RunState, Totals
+from openbell.model.traces import node_traceparent
+from openbell.sdk.errors import FatalError, TransientError
+from openbell.sdk.values import to_us
+from openbell.supervisor.attempts import Attempt, AttemptResult
+from openbell.supervisor.runs.context import Completion, RunContext
+
+
+class ChainWork:
+    """Works on one chain. What attempts cost and how far they came is kept here meanwhile."""
+
+    def __init__(self, context: RunContext, unit: Unit) -> None:
+        self._context = context
+        self._unit = unit
+        known = context.before.of(node.name for node in unit.nodes)
+        self._attempts = len(known)
+        self._known = known
+        self._failures = 0
+        self._checkpoint: Checkpoint | None = None
+        self._is_taken_up = False
+
+    async def run(self) -> Completion:
+        """Return how the chain ended; only that is left to record."""
+        context, head = self._context, self._unit.head
+        await self._wait_as_before()
+        while True:
+            if context.is_interrupted:
+                return self._interrupted()
+            try:
+                await self._take_up()
+                result = await self._attempt()
+            except FatalError as error:
+                return self._failed(head.name, str(error), kind=error.kind)
+            except TransientError as error:
+                result = _not_begun(head.name, error)
+            if result.done is not None:
+                if result.done.is_interrupted:
+                    return self._interrupted(*result.unrecorded)
+                return self._ended(result.done, result)
+            assert result.failed is not None
+            ended = await self._retry(result.failed, result)
+            if ended is not None:
+                return ended
+
+    async def _wait_as_before(self) -> None:
+        """Wait for the instant at which an earlier process was going to try again."""
+        node = self._context.before.nodes.get(self._unit.name)
+        if node is not None and node.state is NodeState.RETRYING and node.retry_at is not None:
+            left = node.retry_at - self._context.services.clock.now()
+            await self._context.sleep_or_stop(left.total_seconds())
+
+    async def _take_up(self) -> None:
+        """Find out where the chain goes on, once."""
+        if not self._is_taken_up:
+            self._checkpoint = await self._stored_checkpoint()
+            progress_at = self._checkpoint.at if self._checkpoint else None
+            self._failures = failures_so_far(self._known, progress_at)
+            self._is_taken_up = True
+
+    async def _stored_checkpoint(self) -> Checkpoint | None:
+        """Return where the run goes on: after its own last chunk, or that of the run it retries.
+
+        Only what ended without success and was asked for alike is gone on with.
+        """
+        context, source = self._context, self._unit.name
+        history, run = context.services.history, context.run
+        if not self._known and run.retry_of is None:
+            return None
+        while True:
+            found = await history.checkpoint(run.run_id, source)
+            if found is not None:
+                is_own = run.run_id == context.run.run_id
+                own = replace(found, run_id=context.run.run_id, totals={}, at=None)
+                return found if is_own else own
+            before = await history.run(run.retry_of) if run.retry_of else None
+            if before is None or not _goes_on(before, context.run):
+                return None
+            run = before
+
+    async def _attempt(self) -> AttemptResult:
+        context, services, run = self._context, self._context.services, self._context.run
+        unit = self._unit
+        dataset = context.dispatch.dataset(unit)
+        context.provider = dataset.provider
+        covered = await context.dispatch.coverage(run, dataset)
+        number = self._attempts + 1
+        task = context.dispatch.task(
+            run,
+            unit,
+            covered,
+            self._checkpoint,
+            attempt=number,
+            attempt_id=services.ids.attempt(to_us(services.clock.now())),
+            traceparent=node_traceparent(run.trace_id, run.run_id, unit.name, number),
+        )
+        self._attempts = number
+        attempt = Attempt(
+            services,
+            task,
+            job=context.job,
+            policy=unit.head.retry,
+            checkpoint=self._checkpoint,
+        )
+        result = await attempt.run(
+            context.stop,
+            strictest(unit.nodes),
+            opening=self._changes(NodeState.RUNNING, attempt=number),
+        )
+        self._checkpoint = attempt.checkpoint
+        return result
+
+    async def _retry(self, failed: Failed, result: AttemptResult) -> Completion | None:
+        """Wait for the next attempt; return how the chain ended if there is none."""
+        context = self._context
+        self._failures = 1 if result.made_progress else self._failures + 1
+        policy = context.pipeline.node(failed.node).retry
+        wait_s = None
+        if is_retried(policy, failed.kind, is_retryable=failed.is_retryable):
+            wait_s = delay_s(
+                policy,
+                self._failures,
+                retry_after_s=failed.retry_after_s,
+                jitter=context.services.jitter(),
+            )
+        if wait_s is None:
+            return self._failed(
+                failed.node,
+                failed.message,
+                kind=failed.kind,
+                totals=result.totals,
+                events=result.unrecorded,
+            )
+        retry_at = context.services.clock.now() + timedelta(seconds=wait_s)
+        changes = [
+            context.change(
+                node.name,
+                NodeState.RETRYING,
+                attempt=result.number,
+                retry_at=retry_at,
+                error=failed.message if node.name == failed.node else "",
+                error_kind=failed.kind if node.name == failed.node else "",
+            )
+            for node in self._unit.nodes
+        ]
+        await context.record(*result.unrecorded, *changes)
+        await context.sleep_or_stop(wait_s)
+        return None
+
+    def _interrupted(self, *events: Event) -> Completion:
+        return Completion(
+            unit=self._unit,
+            events=(*events, *self._changes(NodeState.QUEUED)),
+            is_interrupted=True,
+        )
+
+    def _failed(
+        self,
+        node: str,
+        message: str,
+        *,
+        kind: str,
+        totals: Mapping[str, Totals] = MappingProxyType({}),
+        events: Sequence[Event] = (),
+    ) -> Completion:
+        below = _below(self._unit, node)
+        changes: list[Event] = []
+        ends: dict[str, Ended] = {}
+        for member in self._unit.nodes:
+            state = NodeState.UPSTREAM_FAILED if member.name in below else NodeState.CANCELLED
+            state = NodeState.FAILED if member.name == node else state
+            change = self._context.change(member.name, state, totals=totals.get(member.name))
+            if member.name == node:
+                change = replace(change, error=message, error_kind=kind)
+            changes.append(change)
+            ends[member.name] = Ended(state)
+        return Completion(
+            unit=self._unit,
+            events=(*events, *changes),
+            ends=ends,
+            errors={node: message},
+        )
+
+    def _ended(self, done: Done, result: AttemptResult) -> Completion:
+        """Return how the nodes ended, over all attempts: the last one may have had nothing to do."""
+        reached = {name: _over_all(end, result.totals[name]) for name, end in done.ends.items()}
+        changes: list[Event] = []
+        ends: dict[str, Ended] = {}
+        for node in self._unit.nodes:
+            had_way = _had_way(node.name, self._unit, reached)
+            outcome = reached[node.name].outcome if had_way else None
+            state = NodeState.SUCCESS if had_way else NodeState.SKIPPED
+            change = self._context.change(
+                node.name,
+                state,
+                attempt=result.number if had_way else 0,
+                totals=result.totals[node.name],
+                outcome=outcome,
+            )
+            changes.append(change)
+            ends[node.name] = Ended(state, outcome or "success")
+        return Completion(unit=self._unit, events=(*result.unrecorded, *changes), ends=ends)
+
+    def _changes(self, state: NodeState, *, attempt: int = 0) -> list[Event]:
+        return [
+            self._context.change(node.name, state, attempt=attempt) for node in self._unit.nodes
+        ]
+
+
+def strictest(nodes: Sequence[Node]) -> Node | None:
+    """Return the node with the shortest timeout: a chain is one task, and it limits them all."""
+    limited = [node for node in nodes if node.timeout_s is not None]
+    return min(limited, key=lambda node: node.timeout_s or 0.0, default=None)
+
+
+def _not_begun(source: str, error: TransientError) -> AttemptResult:
+    """Return an attempt that failed before it began."""
+    failed = Failed(
+        node=source,
+        kind=error.kind,
+        message=str(error),
+        traceback="",
+        is_retryable=True,
+        retry_after_s=error.retry_after_s,
+    )
+    return AttemptResult(done=None, failed=failed, totals={}, made_progress=False, number=0)
+
+
+def _over_all(end: NodeEnd, totals: Totals) -> NodeEnd:
+    had_rows = bool(totals.rows_in or totals.rows_quarantined)
+    return structs.replace(
+        end, outcome=totals.verdict or end.outcome, was_reached=end.was_reached or had_rows
+    )
+
+
+def _below(unit: Unit, node: str) -> set[str]:
+    """Return the nodes of `unit` that rows reach through `node`."""
+    below = {node}
+    for member in unit.nodes:
+        if below & set(member.needs):
+            below.add(member.name)
+    return below - {node}
+
+
+def _had_way(name: str, unit: Unit, ends: Mapping[str, NodeEnd]) -> bool:
+    """Return whether a node did its work: rows came, or its way was open and there were none."""
+    if ends[name].was_reached:
+        return True
+    node = next(member for member in unit.nodes if member.name == name)
+    inside = {member.name for member in unit.nodes}
+    return all(
+        is_open(outcomes, ends[needed].outcome) and _had_way(needed, unit, ends)
+        for needed, outcomes in node.needs.items()
+        if needed in inside
+    )
+
+
+def _goes_on(before: RunRecord, run: RunRecord) -> bool:
+    """Return whether `run`, which retries `before`, may go on after its last chunk."""
+    asked_alike = (before.params, before.session, before.workflow_version) == (
+        run.params,
+        run.session,
+        run.workflow_version,
+    )
+    return asked_alike and before.state in {RunState.FAILED, RunState.CANCELLED}

@@ -1,0 +1,87 @@
+"""What every unit of one run shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from openbell.execution.chains import Unit
+from openbell.execution.graph import Ended
+from openbell.execution.pool import StopSignal
+from openbell.model.events import Event, NodeChanged
+from openbell.model.pipelines import Pipeline
+from openbell.model.runs import NodeState, RunRecord
+from openbell.supervisor.dispatch import Dispatcher
+from openbell.supervisor.runs.recovered import Recovered
+from openbell.supervisor.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """How a unit ended, and what is to be recorded of it; interrupted, it goes on later."""
+
+    unit: Unit
+    events: Sequence[Event]
+    ends: Mapping[str, Ended] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_interrupted: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class RunContext:
+    """One run, by the deployment that was in force when it was taken up.
+
+    `outputs` are references to what nodes made, by name. `provider` is whom the run fetched from.
+    """
+
+    services: Services
+    pipeline: Pipeline
+    run: RunRecord
+    stop: StopSignal
+    dispatch: Dispatcher
+    before: Recovered = field(default_factory=Recovered)
+    outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    provider: str = ""
+
+    @property
+    def job(self) -> str:
+        """What the run is counted under."""
+        return self.pipeline.job or self.pipeline.name
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the run is to stop now and go on later."""
+        return self.stop.is_asked() and self.stop.is_interrupt
+
+    def change(self, node: str, state: NodeState, **more: Any) -> NodeChanged:  # noqa: ANN401 - fields of the event
+        """Return the event that a node went to another state, now."""
+        return NodeChanged(
+            at=self.services.clock.now(),
+            run_id=self.run.run_id,
+            pipeline=self.run.pipeline,
+            node=node,
+            state=state,
+            **more,
+        )
+
+    async def record(self, *events: Event) -> None:
+        """Put events on record; while the disk refuses, wait."""
+        if events:
+            await self.services.journal.insist(*events)
+
+    async def sleep_or_stop(self, delay_s: float) -> None:
+        """Return after `delay_s` seconds, or once the run is to stop."""
+        async with anyio.create_task_group() as group:
+
+            async def stopped() -> None:
+                await self.stop.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(stopped)
+            await self.services.clock.sleep(delay_s)
+            group.cancel_scope.cancel()

@@ -1,0 +1,194 @@
+"""Drives one run from where history says it stands to its end.
+
+One loop decides: it takes in what ended, records all that follows from it in one transaction, and
+then starts what became ready. So nothing begins before what it needs is on disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import anyio
+from anyio.abc import TaskGroup
+
+from openbell.execution.chains import Unit, units
+from openbell.execution.graph import Ended, RunGraph, Step
+from openbell.execution.pool import StopSignal
+from openbell.model.events import Event
+from openbell.model.pipelines import Pipeline
+from openbell.model.runs import NodeState, RunRecord, RunState
+from openbell.supervisor.deadline import deadline
+from openbell.supervisor.dispatch import Dispatcher
+from openbell.supervisor.ledger import RunLedger
+from openbell.supervisor.runs.context import Completion, RunContext
+from openbell.supervisor.runs.control_work import answer_at_once
+from openbell.supervisor.runs.work import work_of
+from openbell.supervisor.services import Services
+
+_AT_ONCE = 256
+"""How many nodes that take no time end in one transaction at most."""
+
+_SHOWN_ERRORS = 20
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the run goes on later
+    """The run stopped for now; history knows where it goes on."""
+
+
+class RunDriver:
+    """One run under way. `stop` asks it to end early; cancelling it stops at once.
+
+    It works by the deployment that was in force when it began: a reload does not touch it.
+    """
+
+    def __init__(
+        self, services: Services, pipeline: Pipeline, run: RunRecord, stop: StopSignal
+    ) -> None:
+        self._services = services
+        self._pipeline = pipeline
+        self._run = run
+        self._ledger = RunLedger(services, run, job=pipeline.job or pipeline.name)
+        self._context = RunContext(
+            services=services,
+            pipeline=pipeline,
+            run=run,
+            stop=stop,
+            dispatch=Dispatcher(services, services.deployment),
+        )
+        self._done: list[Completion] = []
+        self._has_done = anyio.Event()
+        self._in_hand = 0
+        self._instant: deque[Unit] = deque()
+        self._ready: list[Unit] = []
+        self._events: list[Event] = []
+        self._errors: dict[str, str] = {}
+
+    async def drive(self) -> RunState:
+        """Return how the run ended; everything is in history then. Raises Interrupted."""
+        services, pipeline = self._services, self._pipeline
+        roles = {name: str(spec.role) for name, spec in services.specs.operators.items()}
+        found = units(pipeline, roles)
+        graph = RunGraph(found, await self._recover())
+        state: RunState | None = None
+        async with deadline(services.clock, self._left_s()) as limit:
+            state = await self._work(graph)
+        if state is not None:
+            return state
+        if limit.has_passed:
+            error = f"the run took longer than {pipeline.timeout_s or 0.0:g} s"
+            self._ledger.provider = self._context.provider
+            await self._ledger.end(RunState.FAILED, error=error, reason="timeout")
+            return RunState.FAILED
+        raise Interrupted
+
+    async def cancelled(self) -> None:
+        """Put on record that somebody cancelled the run."""
+        self._ledger.provider = self._context.provider
+        await self._ledger.end(RunState.CANCELLED, reason="cancelled")
+
+    async def failed(self, error: str) -> None:
+        """Put on record that the run cannot go on."""
+        await self._ledger.end(RunState.FAILED, error=error)
+
+    def _left_s(self) -> float | None:
+        """Return seconds until the run has taken too long, over all restarts."""
+        timeout_s, began = self._pipeline.timeout_s, self._run.started_at
+        if timeout_s is None or began is None:
+            return timeout_s
+        return max(0.0, timeout_s - (self._services.clock.now() - began).total_seconds())
+
+    async def _recover(self) -> dict[str, Ended]:
+        """Read what history knows of the run, once; return the nodes that ended."""
+        run, context = self._run, self._context
+        if run.state is not RunState.QUEUED or run.retry_of is not None:
+            context.before = await self._ledger.recovered()
+        ended: dict[str, Ended] = {}
+        for name, node in context.before.nodes.items():
+            if node.state.is_final:
+                ended[name] = Ended(node.state, node.outcome or "success")
+                if node.state is NodeState.FAILED:
+                    self._errors[name] = node.error
+        return ended
+
+    async def _work(self, graph: RunGraph) -> RunState | None:
+        """Go through the graph; return how the run ended, None when it was interrupted."""
+        state: RunState | None = None
+        async with anyio.create_task_group() as tasks:
+            self._events += self._ledger.opening(self._context.before.attempts)
+            self._absorb(graph.begin())
+            while state is None:
+                ends = self._answer_at_once()
+                if ends:
+                    self._absorb(graph.end(ends))
+                state = graph.outcome()
+                if state is not None:
+                    self._events.append(self._finished(state))
+                events, self._events = self._events, []
+                await self._context.record(*events)
+                if state is not None:
+                    break
+                self._start(tasks)
+                if self._in_hand == len(self._done) == 0 and self._context.is_interrupted:
+                    break
+                self._absorb(graph.end(await self._completed()))
+        return state
+
+    def _absorb(self, step: Step) -> None:
+        """Take in what follows from nodes that ended."""
+        self._events += [self._context.change(name, state) for name, state in step.settled]
+        for unit in step.ready:
+            (self._instant if unit.kind == "control" else self._ready).append(unit)
+
+    def _answer_at_once(self) -> dict[str, Ended]:
+        """Let some of the nodes that take no time end; return how."""
+        ends: dict[str, Ended] = {}
+        while self._instant and len(ends) < _AT_ONCE and not self._context.is_interrupted:
+            unit = self._instant.popleft()
+            completion = answer_at_once(self._context, unit)
+            if completion is None:
+                self._ready.append(unit)
+            else:
+                ends.update(self._take_in(completion))
+        return ends
+
+    def _take_in(self, completion: Completion) -> Mapping[str, Ended]:
+        self._events += completion.events
+        self._errors.update(completion.errors)
+        self._context.outputs.update(completion.outputs)
+        self._context.outcomes.update({n: end.outcome for n, end in completion.ends.items()})
+        return completion.ends
+
+    def _start(self, tasks: TaskGroup) -> None:
+        """Begin every unit that is ready; a run that is interrupted begins nothing more."""
+        ready, self._ready = self._ready, []
+        if self._context.is_interrupted:
+            return
+        for unit in ready:
+            self._in_hand += 1
+            tasks.start_soon(self._run_unit, unit, name=f"unit {unit.name}")
+
+    async def _run_unit(self, unit: Unit) -> None:
+        self._done.append(await work_of(self._context, unit).run())
+        self._has_done.set()
+
+    async def _completed(self) -> dict[str, Ended]:
+        """Return how nodes ended, waiting for the first unless others can go on meanwhile."""
+        if not self._done and not self._instant:
+            self._has_done = anyio.Event()
+            await self._has_done.wait()
+        done, self._done = self._done, []
+        ends: dict[str, Ended] = {}
+        for completion in done:
+            self._in_hand -= 1
+            ends.update(self._take_in(completion))
+        return ends
+
+    def _finished(self, state: RunState) -> Event:
+        told = [f"{name}: {error}" for name, error in self._errors.items()]
+        if len(told) > _SHOWN_ERRORS:
+            told[_SHOWN_ERRORS:] = [f"and {len(told) - _SHOWN_ERRORS} more nodes failed"]
+        self._ledger.provider = self._context.provider
+        return self._ledger.finished(
+            self._run.started_at, state, error="; ".join(told) if state is RunState.FAILED else ""
+        )

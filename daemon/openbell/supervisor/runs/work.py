@@ -1,0 +1,23 @@
+"""Which way a unit is worked on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from openbell.execution.chains import Unit
+from openbell.supervisor.runs.chain_work import ChainWork
+from openbell.supervisor.runs.context import Completion, RunContext
+from openbell.supervisor.runs.control_work import ControlWork
+
+
+class Work(Protocol):
+    """A unit at work."""
+
+    async def run(self) -> Completion:
+        """Return how the unit ended; only that is left to record."""
+        ...
+
+
+def work_of(context: RunContext, unit: Unit) -> Work:
+    """Return who works on `unit`."""
+    return ControlWork(context, unit) if unit.kind == "control" else ChainWork(context, unit)
