@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import assert_never
 
-from openbell.history import apply_calendars, apply_nodes, apply_runs
+from openbell.history import apply_calendars, apply_nodes, apply_runs, apply_schedules
+from openbell.history.apply_schedules import ScheduleEvent
 from openbell.history.durable import DurableEvent, as_durable
 from openbell.history.queries import Statements
 from openbell.model import events as ev
@@ -67,8 +68,17 @@ def _apply(db: Statements, event: DurableEvent) -> DurableEvent:
             apply_nodes.keep_findings(db, event)
         case ev.LogWritten():
             return apply_nodes.keep_log(db, event)
-        case ev.OverlayAdded() | ev.OverlayRemoved():
-            apply_calendars.change_overlay(db, event)
+        case (
+            ev.OverlayAdded()
+            | ev.OverlayRemoved()
+            | ev.ScheduleAdded()
+            | ev.ScheduleRemoved()
+            | ev.SchedulePaused()
+            | ev.FireDecided()
+            | ev.ScheduleAdvanced()
+            | ev.PipelinePaused()
+        ):
+            _apply_plan(db, event)
         case (
             ev.ActorCrashed()
             | ev.PipelineParked()
@@ -76,6 +86,7 @@ def _apply(db: Statements, event: DurableEvent) -> DurableEvent:
             | ev.ReloadRefused()
             | ev.CalendarHorizonNear()
             | ev.CalendarFailed()
+            | ev.ClockJumped()
             | ev.DaemonStarted()
             | ev.DaemonStopping()
         ):
@@ -83,3 +94,12 @@ def _apply(db: Statements, event: DurableEvent) -> DurableEvent:
         case _:
             assert_never(event)
     return event
+
+
+def _apply_plan(db: Statements, event: ev.OverlayAdded | ev.OverlayRemoved | ScheduleEvent) -> None:
+    """Change what is due when."""
+    match event:
+        case ev.OverlayAdded() | ev.OverlayRemoved():
+            apply_calendars.change_overlay(db, event)
+        case _:
+            apply_schedules.apply(db, event)

@@ -120,6 +120,11 @@ def _submit(db: Statements, event: ev.RunSubmitted) -> None:
         "idempotency_key": event.idempotency_key,
         "dry_run": event.dry_run,
         "trace_id": event.trace_id,
+        "calendar": event.calendar,
+        "fire": event.fire,
+        "due_at_us": None if event.due_at is None else to_us(event.due_at),
+        "priority": event.priority,
+        "parent_run_id": event.parent_run_id,
         "at_us": to_us(event.at),
     }
     db.run("upsert_job", row)

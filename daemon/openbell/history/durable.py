@@ -28,6 +28,13 @@ DurableEvent: TypeAlias = (
     | ev.CalendarFailed
     | ev.OverlayAdded
     | ev.OverlayRemoved
+    | ev.ScheduleAdded
+    | ev.ScheduleRemoved
+    | ev.SchedulePaused
+    | ev.FireDecided
+    | ev.ScheduleAdvanced
+    | ev.ClockJumped
+    | ev.PipelinePaused
     | ev.DaemonStarted
     | ev.DaemonStopping
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,8 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
+from openbell.model.schedules import FireRecord, ScheduleRecord
+from openbell.sdk.values import to_us
 
 _T = TypeVar("_T")
 
@@ -196,6 +199,37 @@ class Answers:
     async def overlays(self) -> Sequence[OverlayRecord]:
         """See `History`."""
         return await self._readers.rows("overlays", {}, records.overlay_record)
+
+    async def schedules(self, *, with_removed: bool = False) -> Sequence[ScheduleRecord]:
+        """See `History`."""
+        row = {"with_removed": with_removed}
+        return await self._readers.rows("schedules", row, records.schedule_record)
+
+    async def pauses(self) -> frozenset[str]:
+        """See `History`."""
+        return frozenset(await self._readers.rows("pauses", {}, lambda row: str(row[0])))
+
+    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
+        """See `History`."""
+        query = "fires_newest" if pipeline is None else "fires_of_pipeline"
+        row = {"pipeline": pipeline, "limit": limit}
+        return await self._readers.rows(query, row, records.fire_record)
+
+    async def last_fires(self) -> Sequence[FireRecord]:
+        """See `History`."""
+        return await self._readers.rows("last_fires", {}, records.fire_record)
+
+    async def fires_ahead(self, now: datetime) -> Sequence[tuple[str, str]]:
+        """See `History`."""
+        row = {"now_us": to_us(now)}
+        return await self._readers.rows("fires_ahead", row, lambda row: (str(row[0]), str(row[1])))
+
+    async def fires_within(
+        self, schedule_id: str, after: datetime, until: datetime
+    ) -> frozenset[str]:
+        """See `History`."""
+        row = {"schedule_id": schedule_id, "after_us": to_us(after), "until_us": to_us(until)}
+        return frozenset(await self._readers.rows("fires_within", row, lambda row: str(row[0])))
 
     async def metrics(self) -> Mapping[str, Any]:
         """See `History`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from openbell.history.queries import Statements
@@ -26,7 +26,7 @@ class Pruning:
     def step(self, db: Statements) -> int:
         """Do a small part and return how many runs it forgot; sets `is_done` when all is done.
 
-        First runs with all that depends on them go, then events of no run, then the file shrinks.
+        First runs with all that depends on them go, then old fires and events of no run, then the file shrinks.
         """
         run_ids = self._some_runs(db)
         if run_ids:
@@ -34,6 +34,8 @@ class Pruning:
                 _forget(db, run_id)
             return len(run_ids)
         old = {"before_us": self.before_us, "limit": EVENTS_A_STEP}
+        if _forget_fires(db, old):
+            return 0
         if db.run("delete_old_events", old).rowcount < EVENTS_A_STEP:
             (free_count,) = db.first("free_pages", {})
             for _ in range(min(free_count, PAGES_A_STEP)):
@@ -61,3 +63,15 @@ def _forget(db: Statements, run_id: str) -> None:
     db.run("delete_events_of_run", {"run_id": run_id})
     for (job_id,) in db.run("delete_run", {"run_id": run_id}).fetchall():
         db.run("delete_job_without_runs", {"job_id": job_id})
+
+
+def _forget_fires(db: Statements, old: Mapping[str, int]) -> bool:
+    """Forget some old fires; return whether there were any. None so old fires ever again."""
+    found = db.run("old_fires", old).fetchall()
+    floors: dict[str, int] = {}
+    for pipeline, identity, schedule_id, due_at_us in found:
+        db.run("delete_fire", {"pipeline": pipeline, "identity": identity})
+        floors[schedule_id] = due_at_us
+    for schedule_id, due_at_us in floors.items():
+        db.run("raise_floor", {"schedule_id": schedule_id, "due_at_us": due_at_us})
+    return bool(found)

@@ -19,6 +19,7 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
+from openbell.model.schedules import FireRecord, ScheduleRecord
 
 
 class RecordRefusedError(Exception):
@@ -36,6 +37,15 @@ class DuplicateSubmissionError(RecordRefusedError):
     def __init__(self, run_id: str) -> None:
         super().__init__("run.submitted", f"its idempotency key already stands for {run_id}")
         self.run_id = run_id
+
+
+class DuplicateFireError(RecordRefusedError):
+    """This fire of the pipeline was decided before, or so long ago that it was forgotten."""
+
+    def __init__(self, pipeline: str, identity: str) -> None:
+        super().__init__("fire.decided", f"fire {identity} of {pipeline!r} was decided before")
+        self.pipeline = pipeline
+        self.identity = identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,35 @@ class History(Protocol):
 
     async def overlays(self) -> Sequence[OverlayRecord]:
         """Return corrections made by hand, oldest first, with those that were taken back."""
+        ...
+
+    async def schedules(self, *, with_removed: bool = False) -> Sequence[ScheduleRecord]:
+        """Return schedules by pipeline and meaning."""
+        ...
+
+    async def pauses(self) -> frozenset[str]:
+        """Return the pipelines that somebody paused."""
+        ...
+
+    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
+        """Return decided fires, newest decision first."""
+        ...
+
+    async def last_fires(self) -> Sequence[FireRecord]:
+        """Return the newest decided fire, by when it was due, of each schedule in force."""
+        ...
+
+    async def fires_ahead(self, now: datetime) -> Sequence[tuple[str, str]]:
+        """Return (schedule id, identity) of fires that are decided beyond what their schedules say.
+
+        Those are due after the schedule's `decided_until`, or after `now` where that is earlier.
+        """
+        ...
+
+    async def fires_within(
+        self, schedule_id: str, after: datetime, until: datetime
+    ) -> frozenset[str]:
+        """Return the identities of a schedule's decided fires that were due in `(after, until]`."""
         ...
 
     async def metrics(self) -> Mapping[str, Any]:

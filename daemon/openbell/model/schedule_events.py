@@ -48,7 +48,8 @@ class SchedulePaused(Event):
 class FireDecided(Event):
     """A fire began the run `run_id`, or is `skipped` for `reason`. One fire is decided once.
 
-    History refuses a second decision about the same `identity` of the same pipeline.
+    History refuses a second decision about the same `identity` of the same pipeline. With it every
+    fire of the schedule due up to `until` is decided, if that is given.
     """
 
     name: ClassVar[str] = "fire.decided"
@@ -62,6 +63,7 @@ class FireDecided(Event):
     outcome: FireOutcome
     reason: str = ""
     run_id: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,8 +57,9 @@ class ScheduleUse:
 class ScheduleRecord:
     """A schedule as history knows it: `key` is its meaning, one of a pipeline and for ever.
 
-    Every fire due up to `decided_until` has been decided. `origin` is config or api; one of the
-    configuration that left it, or one of the API that was deleted, has `removed_at`.
+    Every fire due up to `decided_until` has been decided: each by itself, or, of those due up to
+    `passed_until`, some as a whole. `origin` is config or api; one of the configuration that left
+    it, or one of the API that was deleted, has `removed_at`.
     """
 
     schedule_id: str
@@ -69,6 +70,7 @@ class ScheduleRecord:
     added_at: datetime
     added_by: str
     decided_until: datetime
+    passed_until: datetime
     paused: bool = False
     removed_at: datetime | None = None
     removed_by: str = ""

@@ -10,6 +10,7 @@ from openbell.model.history import RecordRefusedError
 from openbell.testing import memory_calendars as calendars
 from openbell.testing import memory_nodes as nodes
 from openbell.testing import memory_runs as runs
+from openbell.testing import memory_schedules as schedules
 from openbell.testing.memory_tables import Tables
 
 APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
@@ -27,6 +28,12 @@ APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
     ev.LogWritten: nodes.keep_log,
     ev.OverlayAdded: calendars.add_overlay,
     ev.OverlayRemoved: calendars.remove_overlay,
+    ev.ScheduleAdded: schedules.add_schedule,
+    ev.ScheduleRemoved: schedules.change_schedule,
+    ev.SchedulePaused: schedules.change_schedule,
+    ev.FireDecided: schedules.decide,
+    ev.ScheduleAdvanced: schedules.advance,
+    ev.PipelinePaused: schedules.pause,
 }
 """What is not here is kept as an event and changes no table."""
 

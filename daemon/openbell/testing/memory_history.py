@@ -24,6 +24,8 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
+from openbell.model.schedules import FireRecord, ScheduleRecord
+from openbell.testing import memory_schedules
 from openbell.testing.memory_apply import apply
 from openbell.testing.memory_tables import RunPage, Tables
 
@@ -129,6 +131,38 @@ class MemoryHistory:
             self._tables.overlays.values(), key=lambda found: (found.added_at, found.overlay_id)
         )
 
+    async def schedules(self, *, with_removed: bool = False) -> Sequence[ScheduleRecord]:
+        """Return schedules by pipeline and meaning."""
+        found = self._tables.schedules.values()
+        wanted = [record for record in found if with_removed or record.removed_at is None]
+        return sorted(wanted, key=lambda record: (record.pipeline, record.key))
+
+    async def pauses(self) -> frozenset[str]:
+        """Return the pipelines that somebody paused."""
+        return frozenset(name for name, is_paused in self._tables.pauses.items() if is_paused)
+
+    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
+        """Return decided fires, newest decision first."""
+        return memory_schedules.newest(self._tables, pipeline, limit)
+
+    async def last_fires(self) -> Sequence[FireRecord]:
+        """Return the newest decided fire of each schedule in force."""
+        return memory_schedules.last(self._tables)
+
+    async def fires_ahead(self, now: datetime) -> Sequence[tuple[str, str]]:
+        """Return fires that are decided beyond what their schedules say."""
+        return memory_schedules.ahead(self._tables, now)
+
+    async def fires_within(
+        self, schedule_id: str, after: datetime, until: datetime
+    ) -> frozenset[str]:
+        """Return the identities of a schedule's decided fires that were due in `(after, until]`."""
+        return frozenset(
+            fire.identity
+            for fire in self._tables.fires.values()
+            if fire.schedule_id == schedule_id and after < fire.due_at <= until
+        )
+
     async def metrics(self) -> Mapping[str, Any]:
         """Return totals; the database has no bytes."""
         states = [run.state for run in self._tables.runs.values()]
@@ -160,6 +194,7 @@ class MemoryHistory:
             for at, event in tables.events.items()
             if (event.at >= before if event.run_id is None else event.run_id not in gone)
         }
+        memory_schedules.forget(tables, before)
         return len(gone)
 
 

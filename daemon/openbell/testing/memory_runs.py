@@ -90,6 +90,11 @@ def _queued(event: ev.RunSubmitted) -> RunRecord:
         origin=event.origin,
         dry_run=event.dry_run,
         trace_id=event.trace_id,
+        calendar=event.calendar,
+        fire=event.fire,
+        due_at=event.due_at,
+        priority=event.priority,
+        parent_run_id=event.parent_run_id,
     )
 
 

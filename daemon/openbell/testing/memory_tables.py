@@ -8,6 +8,7 @@ one (`memory_runs`, `memory_nodes`, ...), and its line in `memory_apply.APPLIED`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from openbell.model.calendars import OverlayRecord
@@ -21,6 +22,7 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
+from openbell.model.schedules import FireRecord, ScheduleRecord
 
 MISFIT = "it does not fit what history holds"
 
@@ -53,6 +55,10 @@ class Tables:
     attempt_runs: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, Any]] = field(default_factory=dict)
     overlays: dict[str, OverlayRecord] = field(default_factory=dict)
+    schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
+    floors: dict[str, datetime] = field(default_factory=dict)
+    fires: dict[tuple[str, str], FireRecord] = field(default_factory=dict)
+    pauses: dict[str, bool] = field(default_factory=dict)
     events: dict[int, StoredEvent] = field(default_factory=dict)
     last_id: dict[str, int] = field(default_factory=dict)
     _undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)

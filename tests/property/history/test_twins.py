@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from openbell.model import events as ev
 from openbell.model.calendars import Overlay
 from openbell.model.history import History, RecordRefusedError, RunFilter
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.model.schedules import FireRecord, ScheduleUse
 from openbell.testing import MemoryHistory
 
 pytestmark = pytest.mark.property
@@ -32,6 +33,10 @@ nodes = st.sampled_from(["fetch", "check", "publish", "nowhere"])
 pipelines = st.sampled_from(["eod", "other"])
 seconds = st.floats(0.0, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 short_text = st.text(st.characters(codec="utf-8"), max_size=8)
+
+
+def _by_schedule(fires: Sequence[FireRecord]) -> dict[str, FireRecord]:
+    return {fire.schedule_id: fire for fire in fires}
 
 
 class Twins(RuleBasedStateMachine):
@@ -161,6 +166,84 @@ class Twins(RuleBasedStateMachine):
     @rule(pipeline=pipelines)
     def retire(self, pipeline: str) -> None:
         self._tell(ev.WorkflowRetired(at=story.START, pipeline=pipeline))
+
+    @rule(number=st.integers(1, 2), meaning=st.sampled_from(["m", "n"]), at_s=seconds)
+    def add_schedule(self, number: int, meaning: str, at_s: float) -> None:
+        use = ScheduleUse(expression="every 5m", jitter_s=at_s, params={"number": number})
+        event = ev.ScheduleAdded(
+            at=story.after(at_s),
+            schedule_id=f"sch_{number}",
+            pipeline="eod",
+            key=meaning,
+            use=use,
+            origin="api",
+            by="u",
+        )
+        self._tell(event)
+        self._ask(lambda twin: twin.schedules(with_removed=True))
+
+    @rule(number=st.integers(1, 2), at_s=seconds, paused=st.none() | st.booleans())
+    def remove_or_pause_schedule(self, number: int, at_s: float, *, paused: bool | None) -> None:
+        place: Any = {"at": story.after(at_s), "schedule_id": f"sch_{number}", "pipeline": "eod"}
+        removed = ev.ScheduleRemoved(**place, by="u")
+        self._tell(removed if paused is None else ev.SchedulePaused(**place, paused=paused))
+        self._ask(lambda twin: twin.schedules())
+
+    @rule(
+        number=st.integers(1, 3),
+        index=st.integers(1, 6),
+        until_s=st.none() | st.integers(0, 40),
+        is_run=st.booleans(),
+    )
+    def decide_fire(self, number: int, index: int, until_s: int | None, *, is_run: bool) -> None:
+        event = ev.FireDecided(
+            at=story.after(50),
+            schedule_id=f"sch_{number}",
+            pipeline="eod",
+            identity=f"{number}/{index}",
+            session=date(2026, 1, index) if index % 2 else None,
+            event="close",
+            index=index,
+            due_at=story.after(10.0 * index),
+            outcome="run" if is_run else "skipped",
+            reason="" if is_run else "busy",
+            run_id="run_9" if is_run else None,
+            until=None if until_s is None else story.after(until_s),
+        )
+        self._tell(event)
+        self._ask(lambda twin: twin.fires())
+        self._ask(lambda twin: twin.fires(pipeline="eod", limit=2))
+
+    @rule(number=st.integers(1, 3), until_s=seconds, count=st.integers(0, 2))
+    def advance_schedule(self, number: int, until_s: float, count: int) -> None:
+        until = story.after(until_s)
+        self._tell(
+            ev.ScheduleAdvanced(
+                at=until,
+                schedule_id=f"sch_{number}",
+                pipeline="eod",
+                until=until,
+                passed_over=count,
+            )
+        )
+
+    @rule(at_s=st.integers(0, 70))
+    def ask_for_fires(self, at_s: int) -> None:
+        async def answers(twin: History) -> object:
+            now = story.after(at_s)
+            within = await twin.fires_within("sch_1", now, story.after(at_s + 20))
+            return (
+                sorted(await twin.fires_ahead(now)),
+                _by_schedule(await twin.last_fires()),
+                within,
+            )
+
+        self._ask(answers)
+
+    @rule(pipeline=pipelines, paused=st.booleans())
+    def pause_pipeline(self, pipeline: str, *, paused: bool) -> None:
+        self._tell(ev.PipelinePaused(at=story.START, pipeline=pipeline, paused=paused, by="u"))
+        self._ask(lambda twin: twin.pauses())
 
     @rule(number=st.integers(1, 3), at_s=seconds, closed=st.booleans(), by=short_text)
     def add_overlay(self, *, number: int, at_s: float, closed: bool, by: str) -> None:

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.unit
 
 def test_every_durable_event_is_one_that_history_knows() -> None:
     def subclasses(kind: type[ev.Event]) -> set[type[ev.Event]]:
-        found = {sub for sub in kind.__subclasses__() if sub.__module__ == "openbell.model.events"}
+        found = {
+            sub for sub in kind.__subclasses__() if sub.__module__.startswith("openbell.model.")
+        }
         return found.union(*(subclasses(sub) for sub in found))
 
     durable = {kind for kind in subclasses(ev.Event) if kind.durable and kind.name}

@@ -1,0 +1,94 @@
+"""What events do to schedules, their fires, and pauses of pipelines."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from openbell.history.queries import Statements
+from openbell.model import events as ev
+from openbell.model.bodies import encode_plain
+from openbell.model.definitions import schedule_document
+from openbell.model.history import DuplicateFireError, RecordRefusedError
+from openbell.sdk.values import to_us
+
+ScheduleEvent: TypeAlias = (
+    ev.ScheduleAdded
+    | ev.ScheduleRemoved
+    | ev.SchedulePaused
+    | ev.FireDecided
+    | ev.ScheduleAdvanced
+    | ev.PipelinePaused
+)
+
+
+def apply(db: Statements, event: ScheduleEvent) -> None:
+    """Change the tables as `event` says."""
+    match event:
+        case ev.FireDecided():
+            _decide(db, event)
+        case ev.ScheduleAdded():
+            _add(db, event)
+        case ev.ScheduleAdvanced():
+            row = {"schedule_id": event.schedule_id, "until_us": to_us(event.until)}
+            query = "pass_over" if event.passed_over else "advance_schedule"
+            _expect_one(event, db.run(query, row).rowcount)
+        case ev.ScheduleRemoved():
+            row = {"schedule_id": event.schedule_id, "by": event.by, "at_us": to_us(event.at)}
+            _expect_one(event, db.run("remove_schedule", row).rowcount)
+        case ev.SchedulePaused():
+            paused = {"schedule_id": event.schedule_id, "paused": int(event.paused)}
+            _expect_one(event, db.run("pause_schedule", paused).rowcount)
+        case ev.PipelinePaused():
+            pause = {"pipeline": event.pipeline, "by": event.by, "at_us": to_us(event.at)}
+            db.run("pause_pipeline" if event.paused else "resume_pipeline", pause)
+        case _:
+            assert_never(event)
+
+
+def _expect_one(
+    event: ev.ScheduleAdvanced | ev.ScheduleRemoved | ev.SchedulePaused, changed: int
+) -> None:
+    if changed == 0:
+        reason = f"no schedule {event.schedule_id!r} is in force"
+        raise RecordRefusedError(event.name, reason)
+
+
+def _add(db: Statements, event: ev.ScheduleAdded) -> None:
+    row = {
+        "schedule_id": event.schedule_id,
+        "pipeline": event.pipeline,
+        "key": event.key,
+        "document": encode_plain(schedule_document(event.use)),
+        "origin": event.origin,
+        "by": event.by,
+        "at_us": to_us(event.at),
+    }
+    known = db.first("schedule_of_key", row)
+    if known is None:
+        db.run("insert_schedule", row)
+    elif known[0] != event.schedule_id:
+        raise RecordRefusedError(event.name, f"{known[0]} of {event.pipeline!r} means the same")
+    else:
+        db.run("change_schedule" if known[1] is None else "revive_schedule", row)
+
+
+def _decide(db: Statements, event: ev.FireDecided) -> None:
+    """Keep what became of a fire; raises DuplicateFireError for one that was decided."""
+    row = {
+        "pipeline": event.pipeline,
+        "identity": event.identity,
+        "schedule_id": event.schedule_id,
+        "session": None if event.session is None else event.session.isoformat(),
+        "event": event.event,
+        "index": event.index,
+        "due_at_us": to_us(event.due_at),
+        "at_us": to_us(event.at),
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "run_id": event.run_id,
+    }
+    if db.first("fire_known", row) is not None or db.run("insert_fire", row).rowcount == 0:
+        raise DuplicateFireError(event.pipeline, event.identity)
+    if event.until is not None:
+        until = {"schedule_id": event.schedule_id, "until_us": to_us(event.until)}
+        db.run("advance_schedule", until)
