@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
+from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec, TemplateSpec
 from openbell.sdk.rules import RuleScope
 from openbell.sdk.settings import NoSettings, PluginSettings
 from openbell.sdk.values import Severity
@@ -142,6 +142,7 @@ class RegistryDouble:
             for name, model in _RULES.items()
         }
     )
+    templates: dict[str, TemplateSpec] = field(default_factory=dict)
     operators: dict[str, OperatorSpec] = field(
         default_factory=lambda: {
             spec.name: spec

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
+
 from openbell import __version__
 from openbell.app.documents import parse_pipeline
+from openbell.app.loading import load_whole
 from openbell.app.place import Place
 from openbell.calendars.store import SessionStore
-from openbell.config.load import load_deployment
 from openbell.execution.pool import WorkerPool
 from openbell.history.lock import StateLock
 from openbell.history.store import HistoryStore
@@ -50,14 +53,17 @@ class Running:
 
 
 def load(place: Place, registry: Registry, env: Mapping[str, str]) -> Deployment:
-    """Return the deployment at `place`; raises SettingsError with every problem."""
-    return load_deployment(
+    """Return the deployment at `place`; raises SettingsError with every problem.
+
+    Blocks while functions under `pipelines_from` are called.
+    """
+    return load_whole(
         place.config,
         registry=registry,
         env=env,
         profile=place.profile,
         overrides=dict(place.overrides),
-    )
+    ).deployment
 
 
 @asynccontextmanager
@@ -108,7 +114,9 @@ async def running(
             services,
             pool,
             load=_Reload(place, registry, env, services=services, desk=calendars, loaded=loaded),
-            parse=partial(parse_pipeline, place, registry, env),
+            parse=lambda document: parse_pipeline(
+                place, registry, env, document, around=services.deployment.pipelines
+            ),
             only=only,
         )
         await stack.enter_async_context(engine)
@@ -185,9 +193,10 @@ class _Reload:
         self._calendars = desk
         self._loaded = loaded
         self._redactor = Redactor(services.deployment.secrets)
+        self._reading = anyio.CapacityLimiter(1)
 
     async def __call__(self) -> Deployment:
-        found = self._load()
+        found = await anyio.to_thread.run_sync(self._load, limiter=self._reading)
         self._calendars.use(found.calendars, found.overlays)
         # Runs at work go on with the old secrets: those stay hidden too.
         self._redactor = self._redactor.with_secrets(found.secrets)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from openbell.app.loading import graph_fault
 from openbell.app.place import Place
-from openbell.config.load import Document, load_deployment, open_document
+from openbell.config.load import Document, Seams, load_deployment, open_document
+from openbell.config.python_pipelines import KEY as PYTHON
 from openbell.config.tree import Mark, Tree
 from openbell.model.pipelines import Pipeline
 from openbell.plugin_host import Registry
@@ -19,27 +22,35 @@ def parse_pipeline(
     registry: Registry,
     env: Mapping[str, str],
     document: Mapping[str, Any],
+    *,
+    around: Mapping[str, Pipeline] = MappingProxyType({}),
 ) -> Pipeline:
     """Return the pipeline that an API document describes: `{"name": ..., "nodes": ...}`.
 
     It is read exactly as one under `pipelines:` of the configuration at `place`, and may use that
-    configuration's datasets and storage. Raises SettingsError.
+    configuration's datasets, storage, pools and templates; `around` are the pipelines that it may
+    run after. Raises SettingsError.
     """
     name = document.get("name")
     if not isinstance(name, str) or not name:
         raise SettingsError([Problem(key="name", message="is missing", hint="name the pipeline")])
-    around = open_document(place.config)
+    file = open_document(place.config)
     body = {key: value for key, value in document.items() if key != "name"}
-    whole = dict(around.tree.value) if isinstance(around.tree.value, dict) else {}
+    whole = dict(file.tree.value) if isinstance(file.tree.value, dict) else {}
     added = tree_of({"pipelines": {name: body}}, "request")
     assert isinstance(added.value, dict)
+    whole.pop(PYTHON, None)
     whole["pipelines"] = added.value["pipelines"]
     deployment = load_deployment(
-        Document(tree=Tree(whole, around.tree.mark), source=around.source, folder=around.folder),
+        Document(tree=Tree(whole, file.tree.mark), source=file.source, folder=file.folder),
         registry=registry,
         env=env,
         profile=place.profile,
         overrides=dict(place.overrides),
+        seams=Seams(
+            graph_fault=graph_fault,
+            around={key: held for key, held in around.items() if key != name},
+        ),
     )
     if name in deployment.refused:
         raise SettingsError([Problem(key=f"pipelines.{name}", message=deployment.refused[name])])

@@ -106,14 +106,14 @@ def load(
     config: Path | None, profile: str | None, overrides: list[str] | None
 ) -> tuple[Loaded, Registry]:
     """Return the configuration and the plugins; raises CliError with every problem."""
-    from openbell.config.load import load as load_file
+    from openbell.app.loading import load_whole
     from openbell.plugin_host import load_plugins
     from openbell.sdk.errors import SettingsError
 
     path = found_file(config)
     registry = load_plugins()
     try:
-        loaded = load_file(
+        loaded = load_whole(
             path,
             registry=registry,
             env=os.environ,

@@ -6,43 +6,49 @@ from collections.abc import Mapping, Sequence
 
 from openbell.config.graph import cycle
 from openbell.config.problems import Problems, nearest
+from openbell.config.schema import PipelineSection
 from openbell.config.tree import Path
 from openbell.model.pipelines import Pipeline
 
 
 def check_crossings(
-    made: Mapping[str, Pipeline],
+    asking: Mapping[str, PipelineSection],
     problems: Problems,
     *,
+    made: Mapping[str, Pipeline],
+    around: Mapping[str, Pipeline],
     names: Sequence[str],
     datasets: Sequence[str],
 ) -> None:
     """Note names that do not exist, datasets that nobody writes, and circles.
 
+    `asking` is what is written under `pipelines:`, and `made` what came of it and of the jobs.
     `names` and `datasets` are all that are written down, also those that are not valid: what is
-    wrong with these is told once, at their own place.
+    wrong with these is told once, at their own place. `around` are pipelines beside these.
     """
+    is_whole = set(names) == set(made)
+    known = {**around, **made}
+    there = {*names, *around}
     writers: dict[str, list[str]] = {}
-    for pipeline in made.values():
+    for pipeline in known.values():
         for dataset in written_by(pipeline):
             writers.setdefault(dataset, []).append(pipeline.name)
-    is_whole = set(names) == set(made)
-    for pipeline in made.values():
-        path: Path = ("pipelines", pipeline.name)
-        for index, other in enumerate(pipeline.after):
-            if other == pipeline.name:
+    for name, section in asking.items():
+        path: Path = ("pipelines", name)
+        for index, other in enumerate(section.after):
+            if other == name:
                 problems.add((*path, "after", index), "a pipeline cannot run after itself")
-            elif other not in names:
-                problems.add_unknown((*path, "after", index), "pipeline", other, names)
-        for dataset in pipeline.needs_dataset:
+            elif other not in there:
+                problems.add_unknown((*path, "after", index), "pipeline", other, there)
+        for dataset in section.needs_dataset:
             at = (*path, "needs_dataset", dataset)
             if dataset not in datasets:
                 hint = nearest(dataset, datasets) or "there is nothing under datasets"
                 problems.add(at, f"dataset {dataset!r} does not exist", hint, at_key=True)
-            elif is_whole and not set(writers.get(dataset, ())) - {pipeline.name}:
+            elif is_whole and not set(writers.get(dataset, ())) - {name}:
                 message = f"no other pipeline writes dataset {dataset!r}: it would wait for ever"
                 problems.add(at, message, "add one, or a job, that writes it", at_key=True)
-    _check_circles(made, writers, problems)
+    _check_circles(known, writers, problems)
 
 
 def written_by(pipeline: Pipeline) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
+from openbell.config.facts import facts_in
 from openbell.config.problems import Problems, nearest, shown
 from openbell.config.substitution import params_in
 from openbell.config.tree import Path, Plain
@@ -81,6 +82,8 @@ class FanoutReader:
             self._problems.add(path, f"node {node!r} is none that this one needs", hint)
 
     def _file(self, place: str, path: Path) -> str:
-        for name in sorted(params_in(place) - set(self._params)):
+        wanted = params_in(place)
+        facts = facts_in(wanted, self._params, self._problems, path)
+        for name in sorted(wanted - set(self._params) - set(facts)):
             self._problems.add_unknown(path, "parameter", name, self._params)
         return place if place.startswith("${") else placed(place, self._folder, self._home)

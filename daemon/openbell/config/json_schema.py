@@ -53,6 +53,7 @@ class _Writer:
                 properties["rules"] = rules | {"description": "the gate's rules"}
         nodes = self._definitions["PipelineSection"]["properties"]["nodes"]
         nodes["additionalProperties"] = {"$ref": "#/$defs/Node"}
+        self._templates()
         del root["properties"]["version"]["title"]
         return {
             "$schema": DIALECT,
@@ -88,6 +89,13 @@ class _Writer:
             }
             names.append(prefix)
         return _chosen(key, names, [name.split(".", 1)[1] for name in names])
+
+    def _templates(self) -> None:
+        """Let a pipeline be made from a template instead of nodes."""
+        pipeline = self._definitions["PipelineSection"]
+        pipeline["properties"]["template"]["enum"] = [*sorted(self._registry.templates), None]
+        pipeline["required"].remove("nodes")
+        pipeline["anyOf"] = [{"required": ["nodes"]}, {"required": ["template"]}]
 
     def _gates(self) -> set[str]:
         return {

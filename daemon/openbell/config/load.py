@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from openbell.calendars.names import CalendarCatalog
 from openbell.config.calendars import CalendarReader
+from openbell.config.expansion import Expansion
 from openbell.config.layers import layered
 from openbell.config.parts import check_version, read_parts
-from openbell.config.pipelines import GraphReader
+from openbell.config.pipelines import GraphReader, Graphs
 from openbell.config.plugins import Registry
 from openbell.config.problems import Problems
+from openbell.config.python_pipelines import Collect, refuse, with_python
 from openbell.config.reader import read_file
 from openbell.config.schema import DaemonSection, TelemetrySection
 from openbell.config.substitution import Substitution
@@ -25,6 +27,7 @@ from openbell.model.pipelines import (
     DaemonOptions,
     Deployment,
     Features,
+    Pipeline,
     TelemetryOptions,
 )
 
@@ -48,6 +51,33 @@ class Loaded:
     deployment: Deployment
 
 
+def _nobody() -> Mapping[str, Pipeline]:
+    return MappingProxyType({})  # python 3.11 cannot hash it: no plain default
+
+
+def _no_fault(pipeline: Pipeline, roles: Mapping[str, str]) -> str:
+    del pipeline, roles
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What a configuration asks of layers above it.
+
+    `collect` calls the functions of `pipelines_from`. `graph_fault` says why the engine cannot run
+    a graph, or nothing; it gets the roles of operators. `around` are pipelines that are there
+    beside those of the file, which `after` and `needs_dataset` may name.
+    """
+
+    collect: Collect = refuse
+    graph_fault: Callable[[Pipeline, Mapping[str, str]], str] = _no_fault
+    around: Mapping[str, Pipeline] = field(default_factory=_nobody)
+
+
+SEAMS = Seams()
+"""Nothing above: functions are not called, graphs are checked by themselves."""
+
+
 def load_deployment(
     source: Path | Document,
     *,
@@ -55,6 +85,7 @@ def load_deployment(
     env: Mapping[str, str],
     profile: str | None = None,
     overrides: Mapping[str, str] = _NO_OVERRIDES,
+    seams: Seams = SEAMS,
 ) -> Deployment:
     """Return the deployment that `source` describes under `profile`.
 
@@ -62,7 +93,9 @@ def load_deployment(
     wins over the file. Pipelines whose plugin or provider is not there end in `refused`. Raises
     SettingsError with every problem, each with file, line, column, key and a way out.
     """
-    return load(source, registry=registry, env=env, profile=profile, overrides=overrides).deployment
+    return load(
+        source, registry=registry, env=env, profile=profile, overrides=overrides, seams=seams
+    ).deployment
 
 
 def load(
@@ -72,10 +105,14 @@ def load(
     env: Mapping[str, str],
     profile: str | None = None,
     overrides: Mapping[str, str] = _NO_OVERRIDES,
+    seams: Seams = SEAMS,
 ) -> Loaded:
     """Do what `load_deployment` does, and return what it went through as well."""
     document = source if isinstance(source, Document) else open_document(source)
     tree, name, problems = _effective(document, profile, env, overrides)
+    tree = with_python(tree, document.folder, seams.collect, problems)
+    tree = Expansion(tree, registry, problems).apply()
+    problems = problems.moved_to(tree)
     substitution = Substitution(env, problems)
     filled = substitution.apply(tree)
     parts = read_parts(filled, problems)
@@ -90,7 +127,9 @@ def load(
         catalog=CalendarCatalog(rules),
         folder=document.folder,
         home=env.get("HOME"),
+        around=seams.around,
     ).read()
+    _check_graphs(graphs, registry, problems, seams.graph_fault)
     if parts.daemon.tcp_port is not None and parts.daemon.tcp_token_file is None:
         hint = "set daemon.tcp_token_file to a file with the token"
         problems.add(("daemon", "tcp_port"), "the API on TCP needs a bearer token", hint)
@@ -143,6 +182,19 @@ def _effective(
         document.tree, profile=profile, env=env, overrides=overrides, problems=problems
     )
     return tree, name, problems.moved_to(tree)
+
+
+def _check_graphs(
+    graphs: Graphs,
+    registry: Registry,
+    problems: Problems,
+    graph_fault: Callable[[Pipeline, Mapping[str, str]], str],
+) -> None:
+    roles = {name: spec.role for name, spec in registry.operators.items()}
+    for name, pipeline in graphs.pipelines.items():
+        fault = graph_fault(pipeline, roles) if pipeline.job is None else ""
+        if fault:
+            problems.add(("pipelines", name, "nodes"), fault, at_key=True)
 
 
 def _telemetry(section: TelemetrySection) -> TelemetryOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from types import MappingProxyType
 
 from openbell.calendars.names import CalendarCatalog, UnknownCalendarError, canonical
 from openbell.config.compile import job_nodes
@@ -49,10 +50,12 @@ class GraphReader:
         catalog: CalendarCatalog,
         folder: FilePath = FilePath(),
         home: str | None = None,
+        around: Mapping[str, Pipeline] = MappingProxyType({}),
     ) -> None:
         self._catalog = catalog
         self._folder = folder
         self._home = home
+        self._around = around
         self._registry = registry
         self._problems = problems
         self._parts = parts
@@ -76,8 +79,10 @@ class GraphReader:
             else:
                 self._pipeline(name, pipeline)
         check_crossings(
-            self._made,
+            self._parts.pipelines,
             self._problems,
+            made=self._made,
+            around=self._around,
             names=(*self._parts.written["jobs"], *self._parts.written["pipelines"]),
             datasets=self._parts.written["datasets"],
         )

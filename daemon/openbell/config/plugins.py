@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec
+from openbell.sdk.hooks import BackendSpec, OperatorSpec, ProviderSpec, RuleSpec, TemplateSpec
 
 
 class RefusedPlugin(Protocol):
@@ -51,6 +51,11 @@ class Registry(Protocol):
         ...
 
     @property
+    def templates(self) -> Mapping[str, TemplateSpec]:
+        """Templates of pipelines."""
+        ...
+
+    @property
     def refused(self) -> Sequence[RefusedPlugin]:
         """Plugins that could not be loaded."""
         ...
@@ -61,6 +66,7 @@ _PACKAGE_WORDS = {
     "backend": "storage",
     "rule": "rules",
     "operator": "operator",
+    "template": "templates",
 }
 
 

@@ -78,6 +78,7 @@ class Problems:
         self._root = root
         self._found: list[Problem] = []
         self.secrets: set[str] = set()
+        self._stand_ins: dict[Path, Path] = {}
 
     def __len__(self) -> int:
         return len(self._found)
@@ -86,11 +87,27 @@ class Problems:
         """Return these problems, further ones to be placed in `root`."""
         moved = Problems(root)
         moved.extend(self._found)
+        moved.secrets = self.secrets
+        moved._stand_ins = self._stand_ins
         return moved
 
     def add(self, path: Path, message: str, hint: str = "", *, at_key: bool = False) -> None:
         """Note that what stands at `path` is wrong; `at_key` points at the key, not the value."""
-        self.add_at(self._root.mark_at(path, of_key=at_key), key_path(path), message, hint)
+        key = key_path(self._named(path))
+        self.add_at(self._root.mark_at(path, of_key=at_key), key, message, hint)
+
+    def stands_for(self, path: Path, argument: Path) -> None:
+        """Tell of problems at `path` under the key `argument`, whose value stands there."""
+        self._stand_ins[path] = argument
+
+    def _named(self, path: Path) -> Path:
+        if not self._stand_ins:
+            return path
+        for length in range(len(path), 2, -1):
+            found = self._stand_ins.get(path[:length])
+            if found is not None:
+                return (*found, *path[length:])
+        return path
 
     def add_at(self, mark: Mark, key: str, message: str, hint: str = "") -> None:
         """Note a problem at a place that is known already."""

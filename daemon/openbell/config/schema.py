@@ -118,6 +118,13 @@ class JobSection(Section):
 class PipelineSection(Section):
     """A graph of nodes."""
 
+    template: str | None = Field(
+        default=None, description="the template it is made from; see `mdp template list`"
+    )
+    arguments: dict[str, Any] = Field(
+        default={}, alias="with", description="the template's parameters"
+    )
+
     schedule: Schedules = Field(default=(), description="when it runs by itself")
     on_missed: OnMissed | None = Field(
         default=None, description="for its schedules that say nothing of missed fires"
@@ -272,6 +279,9 @@ class Configuration(Section):
     datasets: dict[Name, DatasetSection] = Field(default={}, description="named tables")
     jobs: dict[Name, JobSection] = Field(default={}, description="datasets kept up to date")
     pipelines: dict[Name, PipelineSection] = Field(default={}, description="graphs of nodes")
+    pipelines_from: Texts = Field(
+        default=(), description="functions that return pipelines, as package.module:function"
+    )
     pools: dict[Name, Slots] = Field(
         default={}, description="how many attempts may hold a slot of each at once"
     )

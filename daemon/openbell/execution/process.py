@@ -164,6 +164,11 @@ class WorkerProcess:
             os.killpg(self.pid, number)
 
 
+def without_private(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` without what is between the daemon and its service manager."""
+    return {name: value for name, value in environment.items() if name not in _PRIVATE}
+
+
 async def start_worker(
     *,
     scratch_dir: Path,
@@ -212,7 +217,7 @@ async def _launch(
                 stdout=crash,
                 stderr=crash,
                 pass_fds=(theirs.fileno(),),
-                env={k: v for k, v in environment.items() if k not in _PRIVATE},
+                env=without_private(environment),
                 start_new_session=True,
             )
         undo.callback(process.kill)

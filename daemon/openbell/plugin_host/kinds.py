@@ -12,9 +12,12 @@ from openbell.sdk.hooks import (
     RouteSpec,
     RuleSpec,
     SinkSpec,
+    TemplateSpec,
 )
 
-Spec: TypeAlias = ProviderSpec | RuleSpec | BackendSpec | SinkSpec | OperatorSpec | RouteSpec
+Spec: TypeAlias = (
+    ProviderSpec | RuleSpec | BackendSpec | SinkSpec | OperatorSpec | RouteSpec | TemplateSpec
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,4 +36,5 @@ KINDS = (
     Kind(name="sink", hook="openbell_register_sinks", spec_type=SinkSpec),
     Kind(name="operator", hook="openbell_register_operators", spec_type=OperatorSpec),
     Kind(name="route", hook="openbell_register_routes", spec_type=RouteSpec),
+    Kind(name="template", hook="openbell_register_templates", spec_type=TemplateSpec),
 )

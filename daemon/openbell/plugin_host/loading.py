@@ -14,6 +14,7 @@ from openbell.plugin_host.guard import Failure, guarded
 from openbell.plugin_host.kinds import KINDS, Spec
 from openbell.plugin_host.registry import PluginInfo, Registry
 from openbell.plugin_host.rules import Refusal, registered_specs, stated_api
+from openbell.sdk.hooks import TemplateSpec
 
 GROUP = "openbell"
 CORE = "openbell"
@@ -147,6 +148,7 @@ def _registry(shelf: _Shelf, plugins: tuple[PluginInfo, ...]) -> Registry:
         spec.factory: shelf.holders[kind, name]
         for kind, specs in shelf.specs.items()
         for name, spec in specs.items()
+        if not isinstance(spec, TemplateSpec)
     }
     return Registry(
         providers=frozen["provider"],
@@ -155,6 +157,7 @@ def _registry(shelf: _Shelf, plugins: tuple[PluginInfo, ...]) -> Registry:
         sinks=frozen["sink"],
         operators=frozen["operator"],
         routes=frozen["route"],
+        templates=frozen["template"],
         plugins=plugins,
         owners=MappingProxyType(owners),
     )

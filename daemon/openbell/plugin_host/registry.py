@@ -18,6 +18,7 @@ from openbell.sdk.hooks import (
     RouteSpec,
     RuleSpec,
     SinkSpec,
+    TemplateSpec,
 )
 
 
@@ -55,6 +56,7 @@ class Registry:
     sinks: Mapping[str, SinkSpec] = field(default_factory=_nothing)
     operators: Mapping[str, OperatorSpec] = field(default_factory=_nothing)
     routes: Mapping[str, RouteSpec] = field(default_factory=_nothing)
+    templates: Mapping[str, TemplateSpec] = field(default_factory=_nothing)
     plugins: tuple[PluginInfo, ...] = ()
     owners: Mapping[str, str] = field(default_factory=_nothing, repr=False)
 

@@ -11,13 +11,14 @@ import pluggy
 
 from openbell.plugin_host.kinds import KINDS, Kind, Spec
 from openbell.sdk import hooks
-from openbell.sdk.hooks import API_VERSION, OperatorSpec, RouteSpec, RuleSpec
+from openbell.sdk.hooks import API_VERSION, OperatorSpec, RouteSpec, RuleSpec, TemplateSpec
 from openbell.sdk.rules import RuleScope
 from openbell.sdk.settings import PluginSettings
 
 _PREFIX = "openbell_"
 _API = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _NAME = re.compile(r"[a-z][a-z0-9]*([_.-][a-z0-9]+)*")
+_FILE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.ya?ml")
 _ROLES = ("source", "transform", "sink")
 
 
@@ -103,6 +104,9 @@ def _checked(kind: Kind, spec: object) -> Spec:
     name: object = spec.name
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise Refusal(f"{place}: a name is lower case letters, digits and single - _ or .")
+    if isinstance(spec, TemplateSpec):
+        _check_resource(spec.resource, place)
+        return spec
     check_factory(spec.factory, place)
     if not isinstance(spec, RouteSpec):
         model: object = spec.settings_model
@@ -115,6 +119,15 @@ def _checked(kind: Kind, spec: object) -> Spec:
     if isinstance(spec, OperatorSpec) and spec.role not in _ROLES:
         raise Refusal(f"{place}: role is {spec.role!r}, not one of {', '.join(_ROLES)}")
     return spec
+
+
+def _check_resource(resource: object, place: str) -> None:
+    if isinstance(resource, str):
+        package, separator, file = resource.partition(":")
+        named = all(part.isidentifier() for part in package.split("."))
+        if separator and named and _FILE.fullmatch(file):
+            return
+    raise Refusal(f"{place}: resource is {resource!r}; write 'package:file.yaml'")
 
 
 def check_factory(factory: object, place: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ from openbell.sdk.hooks import (
     RouteSpec,
     RuleSpec,
     SinkSpec,
+    TemplateSpec,
     hookimpl,
 )
 from openbell.sdk.operators import (
@@ -44,6 +45,7 @@ from openbell.sdk.operators import (
     RuleUse,
     Source,
 )
+from openbell.sdk.pipelines import Pipeline, PipelineNode
 from openbell.sdk.providers import Capabilities, FetchRequest, Page, Provider
 from openbell.sdk.rules import Rule, RuleContext, RuleScope, RuleState
 from openbell.sdk.schemas import BARS_OHLCV, SCHEMAS, Column, TableSchema, TableSpec
@@ -95,6 +97,8 @@ __all__ = [
     "Operator",
     "OperatorSpec",
     "Page",
+    "Pipeline",
+    "PipelineNode",
     "PluginError",
     "PluginSettings",
     "Problem",
@@ -127,6 +131,7 @@ __all__ = [
     "TableSchema",
     "TableSpec",
     "TableStats",
+    "TemplateSpec",
     "TransientError",
     "Verdict",
     "from_us",

@@ -100,6 +100,19 @@ class RouteSpec:
     summary: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateSpec:
+    """A pipeline with parameters: `name` is what `template:` says under `pipelines:`.
+
+    `resource` is `package:file.yaml`, a data file inside an importable package; what it says is
+    told in `daemon/spec/templates.md`.
+    """
+
+    name: str
+    resource: str
+    summary: str = ""
+
+
 @hookspec
 def openbell_register_providers() -> Sequence[ProviderSpec]:
     """Return the provider types that this plugin brings."""
@@ -133,4 +146,10 @@ def openbell_register_operators() -> Sequence[OperatorSpec]:
 @hookspec
 def openbell_register_routes() -> Sequence[RouteSpec]:
     """Return the HTTP routes that this plugin brings."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def openbell_register_templates() -> Sequence[TemplateSpec]:
+    """Return the pipeline templates that this plugin brings."""
     raise AssertionError("a specification is never called")

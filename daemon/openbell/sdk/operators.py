@@ -48,7 +48,7 @@ class Emission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOutcome:
-    """How a node ended: the label that opens edges, and its numbers."""
+    """How a node ended: the label that opens edges, its numbers, a reference to what it made."""
 
     outcome: str
     rows_in: int = 0
@@ -60,6 +60,7 @@ class NodeOutcome:
     write_duration_s: float = 0.0
     findings: tuple[Finding, ...] = ()
     receipts: tuple[Receipt, ...] = ()
+    output: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
