@@ -16,12 +16,13 @@ from openbell.execution.process import WorkerLostError, WorkerProcess, describe_
 from openbell.execution.protocol import (
     Answer,
     Ask,
-    CallTask,
     ChainTask,
     Done,
     Failed,
     FromWorker,
+    NodeCall,
     StopTask,
+    Task,
 )
 from openbell.model.control import WorkerStatus
 from openbell.model.events import Event, WorkerStarted, WorkerStopped
@@ -89,7 +90,7 @@ class Executor(Protocol):
     """Runs tasks somewhere else. The seam for other ways than local processes."""
 
     async def submit(
-        self, task: ChainTask | CallTask, listener: Listener, stop: StopSignal
+        self, task: Task, listener: Listener, stop: StopSignal
     ) -> tuple[Done | Failed, int]:
         """Run `task` and return how it ended, and the worker's pid.
 
@@ -106,7 +107,7 @@ class _Slot:
 
     worker: WorkerProcess
     state: str = "idle"
-    task: ChainTask | CallTask | None = None
+    task: Task | None = None
     idle_since_s: float = 0.0
 
 
@@ -164,7 +165,7 @@ class WorkerPool:
         """Return every worker as it stands."""
         found = []
         for slot in self._slots:
-            chain = slot.task if isinstance(slot.task, ChainTask) else None
+            run_id, node = _subject(slot.task)
             found.append(
                 WorkerStatus(
                     pid=slot.worker.pid,
@@ -172,8 +173,8 @@ class WorkerPool:
                     started_at=slot.worker.started_at,
                     task_count=slot.worker.task_count,
                     memory_bytes=slot.worker.memory_bytes(),
-                    run_id=chain.run_id if chain else None,
-                    node=chain.nodes[0].name if chain else None,
+                    run_id=run_id,
+                    node=node,
                 )
             )
         return found
@@ -184,7 +185,7 @@ class WorkerPool:
         self._turns.total_tokens = limits.max_workers
 
     async def submit(
-        self, task: ChainTask | CallTask, listener: Listener, stop: StopSignal
+        self, task: Task, listener: Listener, stop: StopSignal
     ) -> tuple[Done | Failed, int]:
         """Run `task` in a worker of this machine; see `Executor.submit`.
 
@@ -233,7 +234,7 @@ class WorkerPool:
     async def _converse(
         self,
         worker: WorkerProcess,
-        task: ChainTask | CallTask,
+        task: Task,
         listener: Listener,
         stop: StopSignal,
     ) -> Done | Failed:
@@ -317,3 +318,12 @@ class WorkerPool:
             for slot in idle:
                 if slot.state == "idle" and now_s - slot.idle_since_s >= self._limits.idle_s:
                     await self._end(slot, "idle")
+
+
+def _subject(task: Task | None) -> tuple[str | None, str | None]:
+    """Return the run and the node that a task is about."""
+    if isinstance(task, ChainTask):
+        return task.run_id, task.nodes[0].name
+    if isinstance(task, NodeCall):
+        return task.run_id, task.node.name
+    return None, None

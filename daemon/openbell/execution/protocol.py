@@ -15,7 +15,7 @@ import msgspec
 from openbell.model.runs import LogLine, Totals
 from openbell.sdk.values import Finding, Receipt, SessionTable
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
@@ -67,6 +67,10 @@ class ChainTask(msgspec.Struct, frozen=True, kw_only=True, tag="chain"):
     """One attempt of a chain: the source first, every node after the nodes it needs.
 
     `secrets` are what the worker leaves out of what it keeps on disk beside the market data.
+
+    A chain whose first node is no source streams `reads`, the reference to what the node
+    `reads_node` made. `spool` says by node where the rows that it passes on are kept for other
+    units; `spool_before` the same of the run whose checkpoint this one goes on from.
     """
 
     attempt_id: str
@@ -84,6 +88,39 @@ class ChainTask(msgspec.Struct, frozen=True, kw_only=True, tag="chain"):
     now_us: int
     quarantine_dir: str
     spool_dir: str
+    traceparent: str = ""
+    secrets: tuple[str, ...] = ()
+    reads_node: str = ""
+    reads: dict[str, Any] | None = None
+    spool: dict[str, str] = {}
+    spool_before: dict[str, str] = {}
+
+
+class NodeCall(msgspec.Struct, frozen=True, kw_only=True, tag="node"):
+    """One attempt of a node of role `task`, or of one instance of it.
+
+    `inputs` are references by node, as history keeps them; `backends` those that they and the
+    node's settings name. Rows that the node makes are put at `spool_path`. `folder` is the
+    configuration's: functions are looked for there too. `item_number` is -1 without `for_each`.
+    """
+
+    attempt_id: str
+    run_id: str
+    pipeline: str
+    attempt: int
+    node: NodeTask
+    inputs: dict[str, dict[str, Any]]
+    backends: dict[str, Factory]
+    params: dict[str, Any]
+    environment: dict[str, str]
+    spool_path: str
+    spool_dir: str
+    dry_run: bool
+    now_us: int
+    item: Any = None
+    item_number: int = -1
+    folder: str = ""
+    memory_bytes: int = 1024 * 1024 * 1024
     traceparent: str = ""
     secrets: tuple[str, ...] = ()
 
@@ -114,7 +151,8 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """Please exit; no task is in hand."""
 
 
-ToWorker = ChainTask | CallTask | Answer | StopTask | Shutdown
+Task = ChainTask | NodeCall | CallTask
+ToWorker = ChainTask | NodeCall | CallTask | Answer | StopTask | Shutdown
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -186,16 +224,21 @@ class NodeEnd(msgspec.Struct, frozen=True, kw_only=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     """The task ended well; `is_interrupted` when it was stopped and will go on later.
 
+    `outputs` are references by node to what the nodes made, durable now.
     `held` are chunks that a gate kept until the end of the input, in order; they are durable now.
     `is_worn`: something of the task still works in the process, which should not be used again.
+    Bytes read and written are the disk's share of this attempt, its child processes included.
     """
 
     ends: dict[str, NodeEnd] = {}
     is_interrupted: bool = False
+    outputs: dict[str, dict[str, Any]] = {}
     held: tuple[ChunkDone, ...] = ()
     result: Any = None
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    io_read_bytes: int = 0
+    io_written_bytes: int = 0
     is_worn: bool = False
 
 
@@ -211,10 +254,21 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     ends: dict[str, NodeEnd] = {}
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    io_read_bytes: int = 0
+    io_written_bytes: int = 0
     is_worn: bool = False
 
 
-FromWorker = Hello | Ask | Progressed | ChunkDone | Found | Logged | Done | Failed
+class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
+    """The worker is alive and at work; what the attempt cost so far."""
+
+    cpu_s: float
+    memory_bytes: int
+    io_read_bytes: int = 0
+    io_written_bytes: int = 0
+
+
+FromWorker = Hello | Ask | Progressed | ChunkDone | Found | Logged | Beat | Done | Failed
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a plugin put into a message

@@ -51,6 +51,13 @@ from openbell.sdk.rules import Rule, RuleContext, RuleScope, RuleState
 from openbell.sdk.schemas import BARS_OHLCV, SCHEMAS, Column, TableSchema, TableSpec
 from openbell.sdk.settings import NoSettings, PluginSettings
 from openbell.sdk.sinks import Sink
+from openbell.sdk.tasks import (
+    MAX_VALUE_BYTES,
+    TaskContext,
+    TaskInput,
+    TaskOperator,
+    TaskResult,
+)
 from openbell.sdk.values import (
     Alert,
     BarWidth,
@@ -69,6 +76,7 @@ from openbell.sdk.values import (
 __all__ = [
     "API_VERSION",
     "BARS_OHLCV",
+    "MAX_VALUE_BYTES",
     "SCHEMAS",
     "Alert",
     "AuthError",
@@ -131,6 +139,10 @@ __all__ = [
     "TableSchema",
     "TableSpec",
     "TableStats",
+    "TaskContext",
+    "TaskInput",
+    "TaskOperator",
+    "TaskResult",
     "TemplateSpec",
     "TransientError",
     "Verdict",

@@ -15,13 +15,12 @@ import msgspec
 from openbell.execution.protocol import (
     Answer,
     Ask,
-    CallTask,
-    ChainTask,
     FrameError,
     FrameReader,
     FromWorker,
     Shutdown,
     StopTask,
+    Task,
     ToWorker,
     decode_to_worker,
     encode,
@@ -44,7 +43,7 @@ class Channel:
         self._send_lock = threading.Lock()
         self._asked: dict[int, SimpleQueue[Answer]] = {}
         self._ids = itertools.count(1)
-        self.tasks: SimpleQueue[ChainTask | CallTask | Shutdown] = SimpleQueue()
+        self.tasks: SimpleQueue[Task | Shutdown] = SimpleQueue()
         self.stop: StopTask | None = None
         self._receiver = threading.Thread(target=self._receive, name="receive", daemon=True)
 

@@ -1,0 +1,157 @@
+"""Every unit that needs a worker asks here for its turn.
+
+Turns are in memory alone: a crash leaves none behind, and what history says was running asks again
+when it is taken up. However a unit ends, also cancelled, its turn is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from openbell.execution.protocol import ChainTask
+from openbell.execution.turns import HIGHEST, LOWEST, Lease, Ticket, Turns, Want
+from openbell.sdk.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A unit that wants its turn. `owns_worker`: a live job, which takes no worker from others."""
+
+    run_id: str
+    node: str
+    pipeline: str = ""
+    priority: int = 5
+    pool: str | None = None
+    leases: tuple[Lease, ...] = ()
+    owns_worker: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A unit in the queue: its place from 1, how long it waits, and why."""
+
+    run_id: str
+    node: str
+    pipeline: str
+    priority: int
+    position: int
+    waited_s: float
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """An ask and its ticket."""
+
+    ask: Ask
+    ticket: Ticket
+    called: anyio.Event
+
+
+class Desk:
+    """Gives out turns: workers by priority with ageing, slots of pools, one writer an interval."""
+
+    def __init__(self, clock: Clock, *, max_workers: int, pools: Mapping[str, int]) -> None:
+        self._clock = clock
+        self._turns = Turns(max_workers=max_workers, pools=pools)
+        self._places: dict[Ticket, _Place] = {}
+
+    @asynccontextmanager
+    async def turn(self, ask: Ask) -> AsyncIterator[None]:
+        """Wait for a turn, and give it back at the end, whatever the end is."""
+        place = self._join(ask)
+        try:
+            self._call()
+            await place.called.wait()
+            yield
+        finally:
+            del self._places[place.ticket]
+            self._turns.leave(place.ticket)
+            self._call()
+
+    def resize(self, *, max_workers: int, pools: Mapping[str, int]) -> None:
+        """Use other limits from now on; turns that were given stay."""
+        self._turns.resize(max_workers=max_workers, pools=pools)
+        self._call()
+
+    def prioritise(self, run_id: str, priority: int) -> int:
+        """Give what waits of a run another priority; return how many units that were."""
+        if not LOWEST <= priority <= HIGHEST:
+            raise ValueError(f"a priority is from {LOWEST} to {HIGHEST}, not {priority}")
+        moved = [
+            place
+            for place in self._places.values()
+            if place.ask.run_id == run_id and not place.ticket.has_turn
+        ]
+        for place in moved:
+            self._turns.prioritise(place.ticket, priority)
+        self._call()
+        return len(moved)
+
+    def reason(self, run_id: str, node: str) -> str:
+        """Return why a unit waits for its turn; nothing when it does not wait here."""
+        for place in self._places.values():
+            if (place.ask.run_id, place.ask.node) == (run_id, node):
+                return self._turns.reason(place.ticket)
+        return ""
+
+    def waiting(self) -> Sequence[Waiting]:
+        """Return what waits, the next first."""
+        now_s = self._clock.monotonic()
+        return [
+            self._waiting(self._places[ticket], position, now_s)
+            for position, ticket in enumerate(self._turns.waiting(), start=1)
+        ]
+
+    def _waiting(self, place: _Place, position: int, now_s: float) -> Waiting:
+        return Waiting(
+            run_id=place.ask.run_id,
+            node=place.ask.node,
+            pipeline=place.ask.pipeline,
+            priority=place.ticket.want.priority,
+            position=position,
+            waited_s=now_s - place.ticket.since_s,
+            reason=self._turns.reason(place.ticket),
+        )
+
+    def _join(self, ask: Ask) -> _Place:
+        want = Want(
+            who=f"run {ask.run_id}",
+            priority=min(HIGHEST, max(LOWEST, ask.priority)),
+            pool=ask.pool,
+            leases=ask.leases,
+            owns_worker=ask.owns_worker,
+        )
+        ticket = self._turns.join(want, self._clock.monotonic())
+        place = _Place(ask, ticket, anyio.Event())
+        self._places[ticket] = place
+        return place
+
+    def _call(self) -> None:
+        for ticket in self._turns.give():
+            self._places[ticket].called.set()
+
+
+def leases_of(task: ChainTask) -> tuple[Lease, ...]:
+    """Return the leases that a chain needs: one for each dataset that it writes.
+
+    A dry run writes nothing. A live job adds what is new, row by row, and holds up nobody: the
+    backend keeps both writers' rows.
+    """
+    if task.dry_run or task.live:
+        return ()
+    found = [
+        Lease(
+            storage=str(node.maker.settings.get("to", "primary")),
+            dataset=str(node.maker.settings.get("dataset") or task.dataset.dataset),
+            start_us=task.dataset.start_us,
+            end_us=task.dataset.end_us,
+        )
+        for node in task.nodes
+        if node.op == "write"
+    ]
+    return tuple(dict.fromkeys(found))
