@@ -51,7 +51,7 @@ async def calendars_at(
             async def record(event: Event) -> None:
                 await history.record(event)
         else:
-            records = await _kept(state_dir / HISTORY_NAME)
+            records = await kept(state_dir / HISTORY_NAME)
         pool = WorkerPool(
             limits=PoolLimits(),
             clock=clock,
@@ -66,7 +66,7 @@ async def calendars_at(
         yield CalendarService(desk, record, clock=clock, random_bits=secrets.randbits)
 
 
-async def _kept(database: Path) -> Sequence[OverlayRecord]:
+async def kept(database: Path) -> Sequence[OverlayRecord]:
     """Return the overlays made by hand that a history holds, if there is one."""
     if not await anyio.Path(database).exists():
         return ()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openbell.cli import conflicts
 from openbell.cli.errors import BAD_CONFIG, NOT_FOUND, USAGE, CliError, is_about_a_run
-from openbell.cli.options import ConfigFile, Output, Profile, Set
+from openbell.cli.options import ConfigFile, Output, Profile, Set, StateDir
 from openbell.cli.render import Format, Printer, say
 from openbell.model.places import config_file
 
@@ -34,12 +35,24 @@ def _config() -> None:
 
 
 def validate(
+    *,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Set = None,
+    horizon: Annotated[
+        str | None,
+        typer.Option(
+            "--horizon", metavar="DAYS", help="Look for conflicts so far ahead, such as 400d."
+        ),
+    ] = None,
+    state_dir: StateDir = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Check a configuration as the daemon would. Exit 78 with every problem if it is wrong."""
+    """Check a configuration as the daemon would. Exit 78 with every problem if it is wrong.
+
+    With --horizon also say what will not go as planned; exit 3 if anything will not.
+    """
+    days = None if horizon is None else conflicts.length(horizon)
     loaded, _ = load(config, profile, overrides)
     deployment = loaded.deployment
     for name, reason in deployment.refused.items():
@@ -54,7 +67,14 @@ def validate(
         "pipelines": len(deployment.pipelines),
         "refused": dict(deployment.refused),
     }
-    Printer(output).record(found)
+    if days is None:
+        Printer(output).record(found)
+        return
+    ahead = conflicts.look(deployment, state_dir, first=None, days=days)
+    Printer(output).record({**found, "conflicts": conflicts.rows_of(ahead)})
+    if output is Format.TABLE:
+        conflicts.tell(ahead, days)
+    conflicts.leave(ahead)
 
 
 def schema(

@@ -1,4 +1,4 @@
-"""Verbs about schedules: `mdp schedule next`, `mdp schedule explain`. No daemon is needed."""
+"""Verbs about schedules: `mdp schedule next`, `explain` and `conflicts`. No daemon is needed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from openbell.cli import conflicts
 from openbell.cli.errors import FAILED, USAGE, CliError
 from openbell.cli.options import ConfigFile, Output, Profile, StateDir, Tz
 from openbell.cli.render import Format, Printer, say
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Ask when schedules fire, and why.")
     group.command("next")(following)
     group.command()(explain)
+    group.command("conflicts")(conflicts.show)
     app.add_typer(group, name="schedule")
 
 

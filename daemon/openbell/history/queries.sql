@@ -12,10 +12,12 @@ SELECT number, name, checksum FROM schema_migrations ORDER BY number;
 -- Note that a migration was applied.
 INSERT INTO schema_migrations (number, name, checksum) VALUES (:number, :name, :checksum);
 
--- name: append_event
--- Add an event to the ordered log; its id is the order in which clients see it.
+-- name: append_events
+-- Add events to the ordered log; their ids are the order in which clients see them.
 INSERT INTO events (at_us, name, run_id, pipeline, body)
-VALUES (:at_us, :name, :run_id, :pipeline, :body);
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+    json_extract(value, '$[4]')
+FROM json_each(:rows);
 
 -- name: newest_workflow
 -- The newest version of a definition.
@@ -57,81 +59,148 @@ WHERE pipeline = :pipeline AND version = :version;
 -- The run that was submitted under an idempotency key.
 SELECT run_id FROM pipeline_runs WHERE idempotency_key = :idempotency_key;
 
--- name: upsert_job
+-- name: durations
+-- How long the newest successful runs of a pipeline took, in seconds, newest first.
+SELECT (finished_at_us - started_at_us) / 1e6 FROM pipeline_runs
+WHERE pipeline = :pipeline AND state = 'success' AND dry_run = 0 AND started_at_us IS NOT NULL
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: upsert_jobs
 -- Note submitted work, or one more run of it.
 INSERT INTO pipeline_jobs (
     job_id, pipeline, mode, state, params, origin, run_count, last_run_id, submitted_at_us
 )
-VALUES (:job_id, :pipeline, :mode, 'queued', :params, :origin, 1, :run_id, :at_us)
+SELECT
+    json_extract(value, '$.event.job_id'), json_extract(value, '$.event.pipeline'), json_extract(value, '$.event.mode'),
+    'queued', json_extract(value, '$.event.params'), json_extract(value, '$.event.origin'), 1,
+    json_extract(value, '$.event.run_id'), json_extract(value, '$.at_us')
+FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO UPDATE
 SET state = 'queued', run_count = run_count + 1, last_run_id = excluded.last_run_id, finished_at_us = NULL;
 
--- name: insert_run
--- Accept a run.
+-- name: insert_runs
+-- Accept runs.
 INSERT INTO pipeline_runs (
     run_id, job_id, pipeline, workflow_version, mode, state, params, origin, session, retry_of,
     idempotency_key, dry_run, trace_id, submitted_at_us, calendar, fire, due_at_us, priority, parent_run_id
 )
-VALUES (
-    :run_id, :job_id, :pipeline, :workflow_version, :mode, 'queued', :params, :origin, :session, :retry_of,
-    :idempotency_key, :dry_run, :trace_id, :at_us, :calendar, :fire, :due_at_us, :priority, :parent_run_id
-);
+SELECT
+    json_extract(value, '$.event.run_id'), json_extract(value, '$.event.job_id'),
+    json_extract(value, '$.event.pipeline'), json_extract(value, '$.event.workflow_version'),
+    json_extract(value, '$.event.mode'), 'queued', json_extract(value, '$.event.params'),
+    json_extract(value, '$.event.origin'), json_extract(value, '$.event.session'),
+    json_extract(value, '$.event.retry_of'), json_extract(value, '$.event.idempotency_key'),
+    json_extract(value, '$.event.dry_run'), json_extract(value, '$.event.trace_id'), json_extract(value, '$.at_us'),
+    json_extract(value, '$.event.calendar'), json_extract(value, '$.event.fire'), json_extract(value, '$.other_us'),
+    json_extract(value, '$.event.priority'), json_extract(value, '$.event.parent_run_id')
+FROM json_each(:rows);
 
--- name: insert_node
--- Give a run one of its nodes.
+-- name: insert_nodes
+-- Give runs their nodes.
 INSERT INTO pipeline_nodes (run_id, node, position, op, state)
-VALUES (:run_id, :node, :position, :op, 'pending');
+SELECT r.run_id, json_extract(n.value, '$[0]'), n.key, json_extract(n.value, '$[1]'), 'pending'
+FROM (
+    SELECT json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.nodes') AS nodes
+    FROM json_each(:rows) LIMIT -1
+) AS r, json_each(r.nodes) AS n;
 
 -- name: run_state
 -- Where a run stands.
 SELECT state FROM pipeline_runs WHERE run_id = :run_id;
 
--- name: start_run
--- A run left the queue.
-UPDATE pipeline_runs SET state = :state, started_at_us = :at_us WHERE run_id = :run_id;
+-- name: start_runs
+-- Runs left the queue.
+UPDATE pipeline_runs AS r SET state = 'running', started_at_us = c.at_us
+FROM (
+    SELECT json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.at_us') AS at_us
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE r.run_id = c.run_id AND r.state = 'queued';
 
--- name: finish_run
--- A run ended.
-UPDATE pipeline_runs
-SET state = :state, finished_at_us = :at_us, duration_s = :duration_s, reason = :reason, error = :error,
-    provider = :provider
-WHERE run_id = :run_id;
+-- name: finish_runs
+-- Runs ended.
+UPDATE pipeline_runs AS r
+SET state = c.state, finished_at_us = c.at_us, duration_s = c.duration_s, reason = c.reason, error = c.error,
+    provider = c.provider
+FROM (
+    SELECT
+        json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.state') AS state,
+        json_extract(value, '$.event.duration_s') AS duration_s, json_extract(value, '$.event.reason') AS reason,
+        json_extract(value, '$.event.error') AS error, json_extract(value, '$.event.provider') AS provider,
+        json_extract(value, '$.at_us') AS at_us
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE r.run_id = c.run_id AND (r.state = 'running' OR (r.state = 'queued' AND c.state IN ('failed', 'cancelled')));
 
--- name: move_job
--- The submission stands where its last run stands.
-UPDATE pipeline_jobs SET state = :state, finished_at_us = :finished_at_us WHERE last_run_id = :run_id
-AND job_id = (SELECT job_id FROM pipeline_runs WHERE run_id = :run_id);
+-- name: move_jobs
+-- Submissions stand where their last runs stand.
+UPDATE pipeline_jobs AS j SET state = r.state, finished_at_us = r.finished_at_us
+FROM (SELECT json_extract(value, '$.event.run_id') AS run_id FROM json_each(:rows) LIMIT -1) AS c
+CROSS JOIN pipeline_runs AS r
+WHERE r.run_id = c.run_id AND j.job_id = r.job_id AND j.last_run_id = r.run_id;
 
 -- name: request_cancel
 -- Somebody asked for a run to end.
 UPDATE pipeline_runs SET cancel_requested = 1 WHERE run_id = :run_id;
 
 -- name: insert_run_metrics
--- Keep a finished run's numbers, one row a metric.
+-- Keep finished runs' numbers, one row a metric.
 INSERT INTO pipeline_metrics (run_id, metric, pipeline, value, recorded_at_us)
-SELECT t.run_id, m.key, t.pipeline, m.value, :at_us
-FROM run_totals AS t, json_each(
+SELECT t.run_id, m.key, t.pipeline, m.value, c.at_us
+FROM (
+    SELECT
+        json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.duration_s') AS duration_s,
+        json_extract(value, '$.at_us') AS at_us
+    FROM json_each(:rows) LIMIT -1
+) AS c CROSS JOIN run_totals AS t CROSS JOIN json_each(
     json_object(
-        'duration_s', :duration_s, 'rows_in', t.rows_in, 'rows_written', t.rows_written,
+        'duration_s', c.duration_s, 'rows_in', t.rows_in, 'rows_written', t.rows_written,
         'rows_unchanged', t.rows_unchanged, 'rows_quarantined', t.rows_quarantined,
         'size_bytes', t.size_bytes, 'batches', t.batches, 'attempts', t.attempts
     )
 ) AS m
-WHERE t.run_id = :run_id;
+WHERE t.run_id = c.run_id;
 
 -- name: node_state
 -- Where a node and its run stand.
 SELECT n.state, r.state FROM pipeline_nodes AS n JOIN pipeline_runs AS r ON r.run_id = n.run_id
 WHERE n.run_id = :run_id AND n.node = :node;
 
--- name: change_node
--- A node went to another state; a skipped one was never tried.
-UPDATE pipeline_nodes
-SET state = :state, attempts = CASE WHEN :state = 'skipped' THEN 0 ELSE max(attempts, :attempt) END, outcome = :outcome, error = :error,
-    error_kind = :error_kind, retry_at_us = :retry_at_us, output = coalesce(:output, output), reason = :reason,
-    started_at_us = CASE WHEN :is_begun THEN coalesce(started_at_us, :at_us) ELSE started_at_us END,
-    finished_at_us = CASE WHEN :is_final THEN :at_us END
-WHERE run_id = :run_id AND node = :node;
+-- name: change_nodes
+-- Nodes of open runs went to other states; a skipped one was never tried, and one that ended stays as it is.
+UPDATE pipeline_nodes AS n
+SET state = c.state, attempts = CASE WHEN c.state = 'skipped' THEN 0 ELSE max(n.attempts, c.attempt) END,
+    outcome = c.outcome, error = c.error, error_kind = c.error_kind, retry_at_us = c.retry_at_us,
+    output = coalesce(c.output, n.output), reason = c.reason,
+    started_at_us = CASE WHEN c.state IN ('running', 'success', 'failed') THEN coalesce(n.started_at_us, c.at_us) ELSE n.started_at_us END,
+    finished_at_us = CASE WHEN c.state NOT IN ('pending', 'queued', 'running', 'retrying') THEN c.at_us END
+FROM (
+    SELECT
+        json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.node') AS node,
+        json_extract(value, '$.event.state') AS state, json_extract(value, '$.event.attempt') AS attempt,
+        json_extract(value, '$.event.outcome') AS outcome, json_extract(value, '$.event.error') AS error,
+        json_extract(value, '$.event.error_kind') AS error_kind, json_extract(value, '$.other_us') AS retry_at_us,
+        json_extract(value, '$.event.output') AS output, json_extract(value, '$.event.reason') AS reason,
+        json_extract(value, '$.at_us') AS at_us
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE n.run_id = c.run_id AND n.node = c.node AND n.state IN ('pending', 'queued', 'running', 'retrying')
+    AND EXISTS (SELECT 1 FROM pipeline_runs AS r WHERE r.run_id = c.run_id AND r.state IN ('queued', 'running'));
+
+-- name: set_totals_of_nodes
+-- The numbers that came with new states of nodes.
+UPDATE pipeline_nodes AS n
+SET rows_in = json_extract(c.totals, '$.rows_in'), rows_out = json_extract(c.totals, '$.rows_out'),
+    rows_written = json_extract(c.totals, '$.rows_written'), rows_unchanged = json_extract(c.totals, '$.rows_unchanged'),
+    rows_quarantined = json_extract(c.totals, '$.rows_quarantined'), size_bytes = json_extract(c.totals, '$.size_bytes'),
+    verdict = json_extract(c.totals, '$.verdict')
+FROM (
+    SELECT
+        json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.node') AS node,
+        json_extract(value, '$.event.totals') AS totals
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE n.run_id = c.run_id AND n.node = c.node;
 
 -- name: set_node_totals
 -- A node's numbers so far.
@@ -141,26 +210,50 @@ SET rows_in = :rows_in, rows_out = :rows_out, rows_written = :rows_written,
     verdict = :verdict
 WHERE run_id = :run_id AND node = :node;
 
--- name: insert_attempt
--- An attempt was handed to a worker.
+-- name: insert_attempts
+-- Attempts at nodes of open runs were handed to workers.
 INSERT INTO job_executions (attempt_id, run_id, node, number, state, started_at_us)
-VALUES (:attempt_id, :run_id, :node, :number, 'running', :at_us);
+SELECT c.attempt_id, c.run_id, c.node, c.number, 'running', c.at_us
+FROM (
+    SELECT
+        json_extract(value, '$.event.attempt_id') AS attempt_id, json_extract(value, '$.event.run_id') AS run_id,
+        json_extract(value, '$.event.node') AS node, json_extract(value, '$.event.number') AS number,
+        json_extract(value, '$.at_us') AS at_us
+    FROM json_each(:rows) LIMIT -1
+) AS c CROSS JOIN pipeline_runs AS r
+WHERE r.run_id = c.run_id AND r.state IN ('queued', 'running');
 
--- name: count_attempt
--- A node has been tried this often.
-UPDATE pipeline_nodes SET attempts = max(attempts, :number) WHERE run_id = :run_id AND node = :node;
+-- name: count_attempts
+-- Nodes have been tried this often.
+UPDATE pipeline_nodes AS n SET attempts = max(n.attempts, c.number)
+FROM (
+    SELECT
+        json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.node') AS node,
+        json_extract(value, '$.event.number') AS number
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE n.run_id = c.run_id AND n.node = c.node;
 
 -- name: attempt_state
 -- Where an attempt stands.
 SELECT state FROM job_executions WHERE attempt_id = :attempt_id;
 
--- name: finish_attempt
--- A running attempt ended.
-UPDATE job_executions
-SET state = :state, finished_at_us = :at_us, duration_s = :duration_s, worker_pid = :worker_pid,
-    error_kind = :error_kind, error = :error, traceback = :traceback, cpu_s = :cpu_s,
-    peak_memory_bytes = :peak_memory_bytes
-WHERE attempt_id = :attempt_id AND state = 'running';
+-- name: finish_attempts
+-- Running attempts ended.
+UPDATE job_executions AS a
+SET state = c.state, finished_at_us = c.at_us, duration_s = c.duration_s, worker_pid = c.worker_pid,
+    error_kind = c.error_kind, error = c.error, traceback = c.traceback, cpu_s = c.cpu_s,
+    peak_memory_bytes = c.peak_memory_bytes
+FROM (
+    SELECT
+        json_extract(value, '$.event.attempt_id') AS attempt_id, json_extract(value, '$.event.state') AS state,
+        json_extract(value, '$.event.duration_s') AS duration_s, json_extract(value, '$.event.worker_pid') AS worker_pid,
+        json_extract(value, '$.event.error_kind') AS error_kind, json_extract(value, '$.event.error') AS error,
+        json_extract(value, '$.event.traceback') AS traceback, json_extract(value, '$.event.cpu_s') AS cpu_s,
+        json_extract(value, '$.event.peak_memory_bytes') AS peak_memory_bytes, json_extract(value, '$.at_us') AS at_us
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE a.attempt_id = c.attempt_id AND a.state = 'running';
 
 -- name: advance_checkpoint
 -- A source came further; one that would go back or stand still is left alone.
@@ -451,14 +544,20 @@ SELECT schedule_id, pipeline, key, document, origin, added_at_us, added_by, deci
 FROM schedules WHERE :with_removed OR removed_at_us IS NULL ORDER BY pipeline, key;
 
 -- name: fires_newest
--- Decided fires, newest decision first.
+-- Decided fires, newest decision first, from a place on.
 SELECT pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, outcome, reason, run_id
-FROM fires ORDER BY decided_at_us DESC, due_at_us DESC, identity DESC LIMIT :limit;
+FROM fires WHERE decided_at_us <= :before_decided_us
+    AND (decided_at_us, due_at_us, pipeline, identity)
+        < (:before_decided_us, :before_due_us, :before_pipeline, :before_identity)
+ORDER BY decided_at_us DESC, due_at_us DESC, pipeline DESC, identity DESC LIMIT :limit;
 
 -- name: fires_of_pipeline
--- Decided fires of one pipeline, newest decision first.
+-- Decided fires of one pipeline, newest decision first, from a place on.
 SELECT pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, outcome, reason, run_id
-FROM fires WHERE pipeline = :pipeline ORDER BY decided_at_us DESC, due_at_us DESC, identity DESC LIMIT :limit;
+FROM fires WHERE pipeline = :pipeline AND decided_at_us <= :before_decided_us
+    AND (decided_at_us, due_at_us, pipeline, identity)
+        < (:before_decided_us, :before_due_us, :before_pipeline, :before_identity)
+ORDER BY decided_at_us DESC, due_at_us DESC, pipeline DESC, identity DESC LIMIT :limit;
 
 -- name: last_fires
 -- The newest decided fire of each schedule in force, by when it was due.

@@ -30,7 +30,7 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
-from openbell.model.schedules import FireRecord, ScheduleRecord
+from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fire_place
 from openbell.sdk.values import to_us
 
 _T = TypeVar("_T")
@@ -137,6 +137,11 @@ class Answers:
             found += await self._readers.rows("runs_in_state", of_state, records.run_record)
         return sorted(found, key=lambda run: run.run_id, reverse=True)[: wanted.limit]
 
+    async def durations(self, pipeline: str, *, limit: int = 100) -> Sequence[float]:
+        """See `History`."""
+        row = {"pipeline": pipeline, "limit": limit}
+        return await self._readers.rows("durations", row, lambda found: float(found[0]))
+
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         """See `History`."""
         row = {"idempotency_key": idempotency_key}
@@ -209,10 +214,14 @@ class Answers:
         """See `History`."""
         return frozenset(await self._readers.rows("pauses", {}, lambda row: str(row[0])))
 
-    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
+    async def fires(
+        self, *, pipeline: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[FireRecord]:
         """See `History`."""
         query = "fires_newest" if pipeline is None else "fires_of_pipeline"
-        row = {"pipeline": pipeline, "limit": limit}
+        place = NEWEST_FIRE if before is None else fire_place(before)
+        names = ("before_decided_us", "before_due_us", "before_pipeline", "before_identity")
+        row = {"pipeline": pipeline, "limit": limit, **dict(zip(names, place, strict=True))}
         return await self._readers.rows(query, row, records.fire_record)
 
     async def last_fires(self) -> Sequence[FireRecord]:

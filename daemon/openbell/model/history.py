@@ -80,6 +80,13 @@ class History(Protocol):
         """Return runs, newest first."""
         ...
 
+    async def durations(self, pipeline: str, *, limit: int = 100) -> Sequence[float]:
+        """Return how long the newest successful runs of `pipeline` took, in seconds, newest first.
+
+        Dry runs do not count.
+        """
+        ...
+
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         """Return the first run that was submitted under this key, or None."""
         ...
@@ -140,8 +147,10 @@ class History(Protocol):
         """Return the pipelines that somebody paused."""
         ...
 
-    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
-        """Return decided fires, newest decision first."""
+    async def fires(
+        self, *, pipeline: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[FireRecord]:
+        """Return decided fires, newest decision first, those behind the cursor `before`."""
         ...
 
     async def last_fires(self) -> Sequence[FireRecord]:

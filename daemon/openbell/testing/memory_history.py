@@ -67,6 +67,18 @@ class MemoryHistory:
         found = [run for run in self._tables.runs.values() if _is_wanted(run, wanted)]
         return sorted(found, key=lambda run: run.run_id, reverse=True)[: wanted.limit]
 
+    async def durations(self, pipeline: str, *, limit: int = 100) -> Sequence[float]:
+        """Return how long the newest successful runs took, newest first."""
+        wanted = RunFilter(
+            pipeline=pipeline, states=(RunState.SUCCESS,), limit=len(self._tables.runs)
+        )
+        took = (
+            (run.finished_at - run.started_at).total_seconds()
+            for run in await self.runs(wanted)
+            if run.started_at is not None and run.finished_at is not None and not run.dry_run
+        )
+        return list(islice(took, limit))
+
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         """Return the first run that was submitted under this key, or None."""
         return self._tables.runs.get(self._tables.keys.get(idempotency_key, ""))
@@ -141,9 +153,11 @@ class MemoryHistory:
         """Return the pipelines that somebody paused."""
         return frozenset(name for name, is_paused in self._tables.pauses.items() if is_paused)
 
-    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
-        """Return decided fires, newest decision first."""
-        return memory_schedules.newest(self._tables, pipeline, limit)
+    async def fires(
+        self, *, pipeline: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[FireRecord]:
+        """Return decided fires, newest decision first, those behind the cursor `before`."""
+        return memory_schedules.newest(self._tables, pipeline, limit, before)
 
     async def last_fires(self) -> Sequence[FireRecord]:
         """Return the newest decided fire of each schedule in force."""
