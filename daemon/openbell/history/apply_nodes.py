@@ -2,75 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import assert_never
 
+from openbell.history.entries import Entry, rows
 from openbell.history.queries import Statements
 from openbell.model import events as ev
 from openbell.model.bodies import encode_plain, keep_lines
 from openbell.model.history import RecordRefusedError
-from openbell.model.runs import BEGUN, IllegalStepError, NodeState, RunState, Totals
+from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
 from openbell.sdk.values import Receipt, to_us
 
 _ENDS = frozenset({"success", "failed", "interrupted"})
 
 
-def change_node(db: Statements, event: ev.NodeChanged) -> None:
-    """Move a node of an open run; an ended node stays as it ended."""
+def change_nodes(db: Statements, entries: Sequence[Entry]) -> bool:
+    """Move nodes of open runs, each of them once; return whether all of them could.
+
+    An ended node stays as it ended.
+    """
+    changed = db.run("change_nodes", {"rows": rows(entries, "retry_at")}).rowcount
+    with_totals = [
+        each
+        for each in entries
+        if isinstance(each.event, ev.NodeChanged) and each.event.totals is not None
+    ]
+    if with_totals:
+        db.run("set_totals_of_nodes", {"rows": rows(with_totals)})
+    return changed == len(entries)
+
+
+def refuse_node(db: Statements, event: ev.NodeChanged) -> None:
+    """Raise what speaks against `event`, if anything does."""
     old = _open_node(db, event)
     if old.is_final:
         raise IllegalStepError("a node", old, event.state)
-    row = {
-        "run_id": event.run_id,
-        "node": event.node,
-        "state": event.state,
-        "attempt": event.attempt,
-        "outcome": event.outcome,
-        "error": event.error,
-        "error_kind": event.error_kind,
-        "retry_at_us": None if event.retry_at is None else to_us(event.retry_at),
-        "at_us": to_us(event.at),
-        "is_begun": event.state in BEGUN,
-        "output": None if event.output is None else encode_plain(event.output),
-        "reason": event.reason,
-        "is_final": event.state.is_final,
-    }
-    db.run("change_node", row)
-    if event.totals is not None:
-        _set_totals(db, event, event.node, event.totals)
 
 
-def change_attempt(db: Statements, event: ev.AttemptStarted | ev.AttemptFinished) -> None:
-    """Begin an attempt at a node of an open run, or end one that runs."""
-    row = {"attempt_id": event.attempt_id, "at_us": to_us(event.at)}
-    match event:
-        case ev.AttemptStarted():
-            _open_node(db, event)
-            row |= {"run_id": event.run_id, "node": event.node, "number": event.number}
-            db.run("insert_attempt", row)
-            db.run("count_attempt", row)
-        case ev.AttemptFinished():
-            row |= {
-                "state": event.state,
-                "duration_s": event.duration_s,
-                "worker_pid": event.worker_pid,
-                "error_kind": event.error_kind,
-                "error": event.error,
-                "traceback": event.traceback,
-                "cpu_s": event.cpu_s,
-                "peak_memory_bytes": event.peak_memory_bytes,
-            }
-            if event.state not in _ENDS or db.run("finish_attempt", row).rowcount == 0:
-                _refuse_attempt(db, event)
-        case _:
-            assert_never(event)
+def start_attempts(db: Statements, entries: Sequence[Entry]) -> bool:
+    """Begin attempts at nodes of open runs; return whether all of them could."""
+    row = {"rows": rows(entries)}
+    started = db.run("insert_attempts", row).rowcount
+    db.run("count_attempts", row)
+    return started == len(entries)
 
 
-def _refuse_attempt(db: Statements, event: ev.AttemptFinished) -> None:
+def refuse_start(db: Statements, event: ev.AttemptStarted) -> None:
+    """Raise what speaks against `event`, if anything does."""
+    _open_node(db, event)
+
+
+def finish_attempts(db: Statements, entries: Sequence[Entry]) -> bool:
+    """End attempts that run; return whether all of them could."""
+    ends = [each.event.state for each in entries if isinstance(each.event, ev.AttemptFinished)]
+    if not _ENDS.issuperset(ends):
+        return False
+    return db.run("finish_attempts", {"rows": rows(entries)}).rowcount == len(entries)
+
+
+def refuse_finish(db: Statements, event: ev.AttemptFinished) -> None:
+    """Raise what speaks against `event`, if anything does."""
     found = db.first("attempt_state", {"attempt_id": event.attempt_id})
     if found is None:
         raise RecordRefusedError(event.name, f"attempt {event.attempt_id!r} is unknown")
-    raise IllegalStepError("an attempt", found[0], event.state)
+    if found[0] != "running" or event.state not in _ENDS:
+        raise IllegalStepError("an attempt", found[0], event.state)
 
 
 def commit_batch(db: Statements, event: ev.BatchCommitted) -> None:
@@ -185,9 +181,7 @@ def _node_and_run(
     return NodeState(row[0]), RunState(row[1])
 
 
-def _set_totals(
-    db: Statements, event: ev.NodeChanged | ev.BatchCommitted, node: str, totals: Totals
-) -> None:
+def _set_totals(db: Statements, event: ev.BatchCommitted, node: str, totals: Totals) -> None:
     row = {"run_id": event.run_id, "node": node, **asdict(totals)}
     if db.run("set_node_totals", row).rowcount == 0:
         raise RecordRefusedError(event.name, f"run {event.run_id!r} has no node {node!r}")

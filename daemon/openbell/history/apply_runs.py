@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from collections.abc import Sequence
+from typing import assert_never
 
+from openbell.history.entries import Entry, rows
 from openbell.history.queries import Statements
 from openbell.model import events as ev
 from openbell.model.bodies import encode_plain
@@ -55,48 +57,17 @@ def _keep_definition(db: Statements, event: ev.WorkflowDefined) -> None:
             db.run("insert_dependency", {**place, **edge})
 
 
-def change_run(
-    db: Statements,
-    event: ev.RunSubmitted | ev.RunStarted | ev.RunFinished | ev.RunCancelRequested,
-) -> None:
-    """Accept a run, or move it along its life cycle."""
-    match event:
-        case ev.RunSubmitted():
-            _submit(db, event)
-        case ev.RunStarted():
-            step_run(_run_state(db, event), RunState.RUNNING)
-            _move(db, event, RunState.RUNNING)
-            db.run(
-                "start_run",
-                {"run_id": event.run_id, "state": RunState.RUNNING, "at_us": to_us(event.at)},
-            )
-        case ev.RunFinished():
-            state = _run_state(db, event)
-            if not event.state.is_final:
-                raise IllegalStepError("a run that ends", state, event.state)
-            step_run(state, event.state)
-            _move(db, event, event.state)
-            _finish(db, event)
-        case ev.RunCancelRequested():
-            state = _run_state(db, event)
-            if state.is_final:
-                raise IllegalStepError("a run", state, RunState.CANCELLED)
-            db.run("request_cancel", {"run_id": event.run_id})
-        case _:
-            assert_never(event)
+def submit_runs(db: Statements, entries: Sequence[Entry]) -> bool:
+    """Accept runs. What is wrong with one of them breaks a constraint."""
+    row = {"rows": rows(entries, "due_at")}
+    db.run("upsert_jobs", row)
+    db.run("insert_runs", row)
+    db.run("insert_nodes", row)
+    return True
 
 
-def _run_state(
-    db: Statements, event: ev.RunStarted | ev.RunFinished | ev.RunCancelRequested
-) -> RunState:
-    """Return where the event's run stands; raises RecordRefusedError for an unknown run."""
-    row = db.first("run_state", {"run_id": event.run_id})
-    if row is None:
-        raise RecordRefusedError(event.name, f"run {event.run_id!r} is unknown")
-    return RunState(row[0])
-
-
-def _submit(db: Statements, event: ev.RunSubmitted) -> None:
+def refuse_submission(db: Statements, event: ev.RunSubmitted) -> None:
+    """Raise what speaks against `event`, if anything does."""
     if event.idempotency_key is not None:
         known = db.first("run_of_key", {"idempotency_key": event.idempotency_key})
         if known is not None:
@@ -107,49 +78,55 @@ def _submit(db: Statements, event: ev.RunSubmitted) -> None:
             f"version {event.workflow_version} of pipeline {event.pipeline!r} was never defined"
         )
         raise RecordRefusedError(event.name, reason)
-    row: dict[str, Any] = {
-        "run_id": event.run_id,
-        "job_id": event.job_id,
-        "pipeline": event.pipeline,
-        "workflow_version": event.workflow_version,
-        "mode": event.mode,
-        "params": encode_plain(event.params),
-        "origin": event.origin,
-        "session": event.session,
-        "retry_of": event.retry_of,
-        "idempotency_key": event.idempotency_key,
-        "dry_run": event.dry_run,
-        "trace_id": event.trace_id,
-        "calendar": event.calendar,
-        "fire": event.fire,
-        "due_at_us": None if event.due_at is None else to_us(event.due_at),
-        "priority": event.priority,
-        "parent_run_id": event.parent_run_id,
-        "at_us": to_us(event.at),
-    }
-    db.run("upsert_job", row)
-    db.run("insert_run", row)
-    nodes = [
-        {"run_id": event.run_id, "node": node, "position": position, "op": op}
-        for position, (node, op) in enumerate(event.nodes)
-    ]
-    db.run_each("insert_node", nodes)
 
 
-def _move(db: Statements, event: ev.RunStarted | ev.RunFinished, state: RunState) -> None:
-    finished_at_us = to_us(event.at) if state.is_final else None
-    db.run("move_job", {"run_id": event.run_id, "state": state, "finished_at_us": finished_at_us})
+def start_runs(db: Statements, entries: Sequence[Entry]) -> bool:
+    """Take runs out of the queue; return whether all of them were there."""
+    row = {"rows": rows(entries)}
+    started = db.run("start_runs", row).rowcount
+    db.run("move_jobs", row)
+    return started == len(entries)
 
 
-def _finish(db: Statements, event: ev.RunFinished) -> None:
-    row = {
-        "run_id": event.run_id,
-        "state": event.state,
-        "at_us": to_us(event.at),
-        "duration_s": event.duration_s,
-        "reason": event.reason,
-        "error": event.error,
-        "provider": event.provider,
-    }
-    db.run("finish_run", row)
+def refuse_run_start(db: Statements, event: ev.RunStarted) -> None:
+    """Raise what speaks against `event`, if anything does."""
+    step_run(_run_state(db, event), RunState.RUNNING)
+
+
+def finish_runs(db: Statements, entries: Sequence[Entry]) -> bool:
+    """End runs and keep their numbers; return whether all of them were open."""
+    ends = [each.event.state for each in entries if isinstance(each.event, ev.RunFinished)]
+    if not all(state.is_final for state in ends):
+        return False
+    row = {"rows": rows(entries)}
+    if db.run("finish_runs", row).rowcount != len(entries):
+        return False
+    db.run("move_jobs", row)
     db.run("insert_run_metrics", row)
+    return True
+
+
+def refuse_run_end(db: Statements, event: ev.RunFinished) -> None:
+    """Raise what speaks against `event`, if anything does."""
+    state = _run_state(db, event)
+    if not event.state.is_final:
+        raise IllegalStepError("a run that ends", state, event.state)
+    step_run(state, event.state)
+
+
+def request_cancel(db: Statements, event: ev.RunCancelRequested) -> None:
+    """Note that an open run is to end."""
+    state = _run_state(db, event)
+    if state.is_final:
+        raise IllegalStepError("a run", state, RunState.CANCELLED)
+    db.run("request_cancel", {"run_id": event.run_id})
+
+
+def _run_state(
+    db: Statements, event: ev.RunStarted | ev.RunFinished | ev.RunCancelRequested
+) -> RunState:
+    """Return where the event's run stands; raises RecordRefusedError for an unknown run."""
+    row = db.first("run_state", {"run_id": event.run_id})
+    if row is None:
+        raise RecordRefusedError(event.name, f"run {event.run_id!r} is unknown")
+    return RunState(row[0])

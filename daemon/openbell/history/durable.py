@@ -7,16 +7,20 @@ from typing import TypeAlias, get_args
 from openbell.model import events as ev
 from openbell.model.history import RecordRefusedError
 
-DurableEvent: TypeAlias = (
-    ev.WorkflowDefined
-    | ev.WorkflowRetired
-    | ev.RunSubmitted
+StepEvent: TypeAlias = (
+    ev.RunSubmitted
     | ev.RunStarted
     | ev.RunFinished
-    | ev.RunCancelRequested
     | ev.NodeChanged
     | ev.AttemptStarted
     | ev.AttemptFinished
+)
+"""Steps of runs and nodes: most of what is ever recorded."""
+
+OtherEvent: TypeAlias = (
+    ev.WorkflowDefined
+    | ev.WorkflowRetired
+    | ev.RunCancelRequested
     | ev.BatchCommitted
     | ev.QualityChecked
     | ev.LogWritten
@@ -38,6 +42,8 @@ DurableEvent: TypeAlias = (
     | ev.DaemonStarted
     | ev.DaemonStopping
 )
+
+DurableEvent: TypeAlias = StepEvent | OtherEvent
 
 DURABLE_EVENTS: tuple[type[ev.Event], ...] = get_args(DurableEvent)
 

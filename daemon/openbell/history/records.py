@@ -11,7 +11,7 @@ import msgspec
 from openbell.model.bodies import decode_body, lineage_row
 from openbell.model.calendars import Overlay, OverlayRecord
 from openbell.model.definitions import from_schedule_document
-from openbell.model.events import StoredEvent
+from openbell.model.event import JsonBody, StoredEvent
 from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
@@ -210,7 +210,7 @@ def stored_event(row: Row) -> StoredEvent:
         name=row[2],
         run_id=row[3],
         pipeline=row[4],
-        body=decode_body(row[5]),
+        body=JsonBody(row[5]),
     )
 
 

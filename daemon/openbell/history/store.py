@@ -10,13 +10,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import aiosqlite
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from openbell.history.apply import record_events
 from openbell.history.backup import daily_backup, is_due
 from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
 from openbell.history.opening import connect, is_damage, open_reader, open_writer
@@ -95,7 +94,7 @@ class HistoryStore(Answers):
 
         Raises HistoryWriteError, a RetryableError, when the disk is full or failing.
         """
-        stored: tuple[StoredEvent, ...] = await self._change(partial(record_events, events=events))
+        stored: tuple[StoredEvent, ...] = await self._settled(Change(events=events))
         return stored
 
     async def prune(self, *, before: datetime, keep_runs: int) -> int:
@@ -130,7 +129,11 @@ class HistoryStore(Answers):
             await self.backup(now=now)
 
     async def _change(self, apply: Callable[[Statements], _T]) -> _T:
-        change = Change(apply=apply)
+        value: _T = await self._settled(Change(apply=apply))
+        return value
+
+    async def _settled(self, change: Change) -> Any:  # noqa: ANN401 - what the change gives
+        """Return the value of `change` once it is on disk."""
         if self._send is None:
             raise HistoryClosedError(self._path)
         try:
@@ -140,8 +143,7 @@ class HistoryStore(Answers):
         await change.settled.wait()
         if change.error is not None:
             self._raise(change.error)
-        value: _T = change.value
-        return value
+        return change.value
 
     def _raise(self, error: Exception) -> NoReturn:
         match error:

@@ -7,15 +7,19 @@ writing connection first applies what waits.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import anyio
 from typing_extensions import override
 
+from openbell.history.batch import Batch, UnsureError
 from openbell.history.queries import Statements, load_queries
+from openbell.model.events import Event
 from openbell.model.history import RecordRefusedError
 from openbell.model.runs import IllegalStepError
 
@@ -43,9 +47,13 @@ def primary_code(error: sqlite3.Error) -> int:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Change:
-    """What one caller wants changed; `error` or `value` is set once `settled` is."""
+    """What one caller wants: `events` recorded, or else what `apply` does.
 
-    apply: Callable[[Statements], Any]
+    `error` or `value` is set once `settled` is. `apply` may be called again after it was undone.
+    """
+
+    events: Sequence[Event] = ()
+    apply: Callable[[Statements], Any] | None = None
     settled: anyio.Event = field(default_factory=anyio.Event)
     value: Any = None
     error: Exception | None = None
@@ -82,22 +90,56 @@ class WriterConnection(sqlite3.Connection):
                     _fail((change,), lone_error)
 
     def _apply(self, group: Sequence[Change]) -> None:
+        """Apply `group` as one, as if nothing were refused; if something is, one by one."""
+        try:
+            with self._transaction():
+                self._apply_together(group)
+        except (*REFUSALS, UnsureError):
+            with self._transaction():
+                for change in group:
+                    self._apply_alone(change)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self.execute("BEGIN IMMEDIATE")
         try:
-            for change in group:
-                change.error = None
-                self.execute("SAVEPOINT change")
-                try:
-                    change.value = change.apply(self.statements)
-                except REFUSALS as error:
-                    change.error = error
-                    self.execute("ROLLBACK TO change")
-                self.execute("RELEASE change")
+            yield
             self.execute("COMMIT")
         except BaseException:
             if self.in_transaction:
                 self.execute("ROLLBACK")
             raise
+
+    def _apply_together(self, group: Sequence[Change]) -> None:
+        batch = Batch(self.statements, one_by_one=False)
+        for change in group:
+            change.error = None
+            if change.apply is None:
+                for event in change.events:
+                    batch.add(event)
+            else:
+                batch.flush()
+                change.value = change.apply(self.statements)
+        stored = iter(batch.finish())
+        for change in group:
+            if change.apply is None:
+                change.value = tuple(islice(stored, len(change.events)))
+
+    def _apply_alone(self, change: Change) -> None:
+        change.error = None
+        self.execute("SAVEPOINT change")
+        try:
+            if change.apply is None:
+                batch = Batch(self.statements, one_by_one=True)
+                for event in change.events:
+                    batch.add(event)
+                change.value = tuple(batch.finish())
+            else:
+                change.value = change.apply(self.statements)
+        except REFUSALS as error:
+            change.error = error
+            self.execute("ROLLBACK TO change")
+        self.execute("RELEASE change")
 
 
 def _fail(group: Sequence[Change], error: Exception) -> None:
