@@ -13,11 +13,13 @@ from openbell.cli import (
     control,
     data,
     demo,
+    differences,
     inspection,
     listing,
     running,
     schedules,
     serving,
+    templates,
     waiting,
 )
 from openbell.cli.errors import CliError, of_system
@@ -44,6 +46,8 @@ def build() -> typer.Typer:
         serving,
         control,
         configuration,
+        differences,
+        templates,
         listing,
         inspection,
         waiting,

@@ -22,7 +22,11 @@ _DATASET_DEFAULTS: Mapping[str, Scalar] = {"calendar": "24/7", "interval": None}
 class Expansion:
     """Writes out the pipelines of one configuration."""
 
-    def __init__(self, tree: Tree, registry: Registry, problems: Problems) -> None:
+    def __init__(
+        self, tree: Tree, registry: Registry, problems: Problems, *, is_alone: bool = False
+    ) -> None:
+        """`is_alone`: there is no configuration around, so any name may be a dataset's."""
+        self._is_alone = is_alone
         self._tree = tree
         self._registry = registry
         self._problems = problems
@@ -99,7 +103,7 @@ class Expansion:
             is_name = isinstance(child.value, str) and not _waits(child)
             if param is None or param.type != "dataset" or not is_name:
                 continue
-            if child.value not in datasets:
+            if child.value not in datasets and not self._is_alone:
                 at = (*path, name)
                 self._problems.add_unknown(at, "dataset", str(child.value), datasets)
         return len(self._problems) == before
@@ -127,6 +131,9 @@ class Expansion:
         return self._tree.child("datasets") or Tree({}, self._tree.mark)
 
     def _attribute(self, dataset: str, attribute: str) -> Scalar:
+        if self._is_alone:
+            message = f"the {attribute} of dataset {dataset!r} is not known without a configuration"
+            raise UnknownSlotError(f"{message}; give it as a parameter")
         entry = self._datasets().child(dataset)
         found = entry.child(attribute) if entry is not None else None
         if found is None or isinstance(found.value, (dict, list)):
