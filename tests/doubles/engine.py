@@ -12,6 +12,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from doubles.history import PIPELINE, START, DoubleHistory
+from doubles.scheduler import SchedulerDouble
 from openbell.model.control import (
     BudgetStatus,
     ConflictError,
@@ -88,6 +89,7 @@ class DoubleEngine:
     def __init__(self) -> None:
         self.deployment = DEPLOYMENT
         self.history = DoubleHistory()
+        self.scheduler = SchedulerDouble()
         self.state = "running"
         self.paused: set[str] = set()
         self.stops: list[bool] = []
@@ -320,5 +322,5 @@ class DoubleEngine:
             node_count=4,
             active_runs=0,
             queued_runs=0,
-            schedule=PIPELINE.schedule,
+            schedule=tuple(use.expression for use in PIPELINE.schedule),
         )

@@ -76,6 +76,7 @@ def app_of(engine: DoubleEngine, **options: Any) -> HttpApp:
         engine,
         engine.history,
         calendars=calendar_service(),
+        schedules=engine.scheduler,
         plugins=PLUGINS,
         metrics=lambda: b"# HELP pipeline_active_jobs Jobs at work.\npipeline_active_jobs 0\n",
         clock=ManualClock(),

@@ -180,4 +180,5 @@ def entry_model(field: FieldInfo) -> type[BaseModel] | None:
 
 def is_listed(field: FieldInfo) -> bool:
     """Return whether the field holds a list of entries."""
-    return get_origin(_bare(field.annotation)) in {tuple, list}
+    origin: Annotation = get_origin(_bare(field.annotation))
+    return bool(origin is tuple or origin is list)

@@ -52,6 +52,12 @@ class ScheduleReader:
             read.append(use)
         return tuple(read)
 
+    def one(self, section: ScheduleSection) -> ScheduleUse:
+        """Return the one schedule that stands at `path`, noting what is wrong."""
+        use = self._use(section, _NOTHING, self.path)
+        self._meaning(use, (*self.path, "when"))
+        return use
+
     def _use(self, section: ScheduleSection, default: MissedSection, path: Path) -> ScheduleUse:
         if section.on_missed is not None:
             self._missed(section.on_missed, (*path, "on_missed"))

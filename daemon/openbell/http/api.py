@@ -17,6 +17,7 @@ from openbell.model.calendars import Calendars
 from openbell.model.control import Engine, UnknownRunError
 from openbell.model.history import History, RunFilter
 from openbell.model.runs import RunRecord
+from openbell.model.schedules import Schedules
 from openbell.model.summary import sources, summarize
 from openbell.sdk.clock import Clock
 
@@ -67,6 +68,7 @@ class Api:
     engine: Engine
     history: History
     calendars: Calendars
+    schedules: Schedules
     plugins: Sequence[Plugin]
     metrics: Callable[[], bytes]
     clock: Clock

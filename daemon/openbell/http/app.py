@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,11 +22,13 @@ from openbell.http.jobs import JobRoutes
 from openbell.http.problems import ProblemAnswer, of_domain, of_status, of_validation
 from openbell.http.redaction import Redacting, Redaction
 from openbell.http.runs import RunRoutes
+from openbell.http.schedules import ScheduleRoutes
 from openbell.http.schemas import requests
 from openbell.http.workflows import WorkflowRoutes
 from openbell.model.calendars import Calendars
 from openbell.model.control import Engine
 from openbell.model.history import History
+from openbell.model.schedules import Schedules
 from openbell.sdk.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -37,9 +40,11 @@ _ROUTES = (
     EventRoutes,
     HealthRoutes,
     CalendarRoutes,
+    ScheduleRoutes,
 )
-_KNOWN_KEYS: Mapping[str, type[requests.Body]] = {
+_KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "/api/pipeline/jobs": requests.JobRequest,
+    "/api/v1/schedules": requests.ScheduleRequest,
     "/api/v1/stop": requests.StopRequest,
 }
 
@@ -68,6 +73,7 @@ def create_app(
     history: History,
     *,
     calendars: Calendars,
+    schedules: Schedules | None = None,
     plugins: Sequence[Plugin],
     metrics: Callable[[], bytes],
     clock: Clock,
@@ -89,6 +95,7 @@ def create_app(
         engine=engine,
         history=history,
         calendars=calendars,
+        schedules=schedules,  # type: ignore[arg-type]
         plugins=plugins,
         metrics=metrics,
         clock=clock,
@@ -104,7 +111,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
-    for routes in _ROUTES:
+    for routes in _ROUTES if schedules is not None else _ROUTES[:-1]:
         app.include_router(routes(api).router())
     for name, mounted in mounts:
         app.mount(f"/x/{name}", mounted)

@@ -36,7 +36,6 @@ class DaemonRoutes:
         add(router, "POST /pipelines/{id}/pause", self.pause, answer="Pipeline")
         add(router, "POST /pipelines/{id}/resume", self.resume, answer="Pipeline")
         add(router, "GET /datasets", self.datasets, answer="DatasetPage")
-        add(router, "GET /schedules", self.schedules, answer="SchedulePage")
         add(router, "GET /plugins", self.plugins, answer="PluginPage")
         add(router, "GET /workers", self.workers, answer="WorkerPage")
         add(router, "GET /budgets", self.budgets, answer="BudgetPage")
@@ -120,16 +119,6 @@ class DaemonRoutes:
         """List the configured datasets, by name."""
         datasets = self._api.engine.deployment.datasets
         return page([answers.fields(datasets[name]) for name in sorted(datasets)])
-
-    async def schedules(self) -> Response:
-        """List what is scheduled: one entry for each rule of each pipeline."""
-        return page(
-            [
-                {"pipeline": status.name, "schedule": rule, "state": status.state}
-                for status in self._api.engine.pipelines()
-                for rule in status.schedule
-            ]
-        )
 
     async def plugins(self) -> Response:
         """List every plugin, also those that were refused, with the reason."""

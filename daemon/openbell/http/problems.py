@@ -18,6 +18,7 @@ from openbell.model.control import (
     UnknownPipelineError,
     UnknownRunError,
 )
+from openbell.model.schedules import UnknownScheduleError
 from openbell.sdk.errors import OpenbellError, Problem, SettingsError
 
 PREFIX = "urn:openbell:problem:"
@@ -32,6 +33,7 @@ TYPES: Mapping[str, str] = {
     "unknown-run": "history has no run or job with this id",
     "unknown-calendar": "no calendar has this name",
     "unknown-overlay": "the calendar has no correction made by hand with this id",
+    "unknown-schedule": "no schedule in force has this id",
     "unknown-dataset": "no dataset has this name; `known` lists those there are",
     "not-accepted": "the daemon cannot take this now: it drains, or the pipeline is paused or parked",
     "conflict": "the request does not fit the state of what it names",
@@ -40,6 +42,12 @@ TYPES: Mapping[str, str] = {
     "forbidden": "this user may not use the socket",
     "unavailable": "the daemon is starting or stopping",
     "internal": "the daemon failed; its log says why",
+}
+
+_UNKNOWN: Mapping[type[Exception], str] = {
+    UnknownRunError: "unknown-run",
+    UnknownOverlayError: "unknown-overlay",
+    UnknownScheduleError: "unknown-schedule",
 }
 
 
@@ -97,12 +105,10 @@ def of_domain(error: Exception) -> ProblemAnswer | None:
             answer = error.answer
         case UnknownPipelineError():
             answer = _of_unknown(error)
-        case UnknownRunError():
-            answer = ProblemAnswer.of(404, "unknown-run", str(error))
+        case UnknownRunError() | UnknownOverlayError() | UnknownScheduleError():
+            answer = ProblemAnswer.of(404, _UNKNOWN[type(error)], str(error))
         case UnknownCalendarError():
             answer = ProblemAnswer.of(404, "unknown-calendar", str(error), hint=error.hint)
-        case UnknownOverlayError():
-            answer = ProblemAnswer.of(404, "unknown-overlay", str(error))
         case NotAcceptedError():
             later = {"retry-after": "5"}
             answer = ProblemAnswer.of(503, "not-accepted", str(error), headers=later)

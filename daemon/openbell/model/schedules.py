@@ -8,6 +8,8 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+from openbell.sdk.values import to_us
+
 Catching = Literal["run_all", "latest", "coalesce", "skip", "if_before"]
 """Which of the fires that nobody was there for are made up for."""
 
@@ -92,6 +94,22 @@ class FireRecord:
     reason: str = ""
     run_id: str | None = None
 
+    @property
+    def cursor(self) -> str:
+        """Its place among the fires, newest decision first, as text; `fire_place` reads it."""
+        at = f"{to_us(self.decided_at)}.{to_us(self.due_at)}"
+        return f"{at}.{self.pipeline}.{self.identity}"
+
+
+def fire_place(cursor: str) -> tuple[int, int, str, str]:
+    """Return what a fire's cursor says: decided, due, pipeline, identity; raises ValueError."""
+    decided_us, due_us, pipeline, identity = cursor.split(".", 3)
+    return int(decided_us), int(due_us), pipeline, identity
+
+
+NEWEST_FIRE = (2**63 - 1, 0, "", "")
+"""A place before that of every fire."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleStatus:
@@ -143,6 +161,8 @@ class Schedules(Protocol):
         """Take fires again; `on_missed` decides about those since the pause."""
         ...
 
-    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
-        """Return decided fires, newest first."""
+    async def fires(
+        self, *, pipeline: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[FireRecord]:
+        """Return decided fires, newest first, those after the `cursor` of another in this order."""
         ...

@@ -9,7 +9,7 @@ from datetime import datetime
 from openbell.model import events as ev
 from openbell.model.definitions import from_schedule_document, schedule_document
 from openbell.model.history import DuplicateFireError, RecordRefusedError
-from openbell.model.schedules import FireRecord, ScheduleRecord
+from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fire_place
 from openbell.testing.memory_tables import MISFIT, Tables
 
 
@@ -111,11 +111,18 @@ def pause(tables: Tables, event: ev.PipelinePaused) -> None:
     tables.put(tables.pauses, event.pipeline, event.paused)
 
 
-def newest(tables: Tables, pipeline: str | None, limit: int) -> Sequence[FireRecord]:
-    """Return decided fires, newest decision first."""
-    found = [fire for fire in tables.fires.values() if pipeline in {None, fire.pipeline}]
-    found.sort(key=lambda fire: (fire.decided_at, fire.due_at, fire.identity), reverse=True)
-    return found[:limit]
+def newest(
+    tables: Tables, pipeline: str | None, limit: int, before: str | None
+) -> Sequence[FireRecord]:
+    """Return decided fires, newest decision first, from a place on."""
+    place = NEWEST_FIRE if before is None else fire_place(before)
+    found = [
+        (fire_place(fire.cursor), fire)
+        for fire in tables.fires.values()
+        if pipeline in {None, fire.pipeline} and fire_place(fire.cursor) < place
+    ]
+    found.sort(key=lambda one: one[0], reverse=True)
+    return [fire for _, fire in found[:limit]]
 
 
 def last(tables: Tables) -> Sequence[FireRecord]:

@@ -10,6 +10,7 @@ from doubles.serving import Served
 
 from openbell.http.workflows import dag
 from openbell.model.control import Submission
+from openbell.model.schedules import ScheduleUse
 
 pytestmark = pytest.mark.integration
 
@@ -46,6 +47,8 @@ GETS = (
     ("/api/v1/pipelines/{id}", "/api/v1/pipelines/lean_daily"),
     ("/api/v1/datasets", "/api/v1/datasets"),
     ("/api/v1/schedules", "/api/v1/schedules"),
+    ("/api/v1/schedules/{id}", "/api/v1/schedules/sch_1"),
+    ("/api/v1/fires", "/api/v1/fires"),
     ("/api/v1/plugins", "/api/v1/plugins"),
     ("/api/v1/workers", "/api/v1/workers"),
     ("/api/v1/budgets", "/api/v1/budgets"),
@@ -69,6 +72,8 @@ async def test_every_answer_is_as_the_openapi_document_says(
     run = await served.engine.submit(Submission(pipeline="lean_daily"))
     await served.engine.log(run.run_id, "hello")
     await served.engine.finish(run.run_id)
+    served.engine.scheduler.keep("lean_daily", ScheduleUse(expression="XNYS close"))
+    served.engine.scheduler.decide(1, "lean_daily")
     document = (await client.get("/openapi.json")).json()
 
     answer = await client.get(path.replace("RUN", run.run_id))

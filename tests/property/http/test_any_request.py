@@ -38,7 +38,20 @@ json_values = st.recursive(
     max_leaves=8,
 )
 keys = st.sampled_from(
-    ["job", "pipeline", "params", "session", "from", "to", "dry_run", "for", "how", "name", "nodes"]
+    [
+        "job",
+        "pipeline",
+        "params",
+        "session",
+        "from",
+        "to",
+        "dry_run",
+        "for",
+        "how",
+        "name",
+        "nodes",
+        "when",
+    ]
 )
 plausible: st.SearchStrategy[Any] = (
     json_values

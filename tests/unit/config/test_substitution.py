@@ -161,7 +161,7 @@ def test_what_only_a_run_knows_is_filled_in_when_it_starts() -> None:
         ),
         pytest.param("(start)}", "(strat)}", "'strat' is no date and no parameter"),
         pytest.param("(start)}", "(2026-02-30)}", "'2026-02-30' is no date and no parameter"),
-        pytest.param("(start)}", "()}", "substitution ${sessions_since()} is not understood here"),
+        pytest.param("(since)}", "()}", "substitution ${sessions_since()} is not understood here"),
         pytest.param("${sessions_since(start)}", "${sesion}", "did you mean 'session'?"),
         pytest.param(
             "days: 3", "prev_session: 3", "params.prev_session: 'prev_session' is what every run"

@@ -16,6 +16,7 @@ from openbell.http.schemas.daemon import (
     Reloaded,
     Worker,
 )
+from openbell.http.schemas.schedules import Fire, Schedule
 
 RunStateName = Literal["queued", "running", "success", "failed", "cancelled"]
 NodeStateName = Literal[
@@ -257,14 +258,6 @@ class Pipeline(BaseModel):
     schedule: list[str]
 
 
-class Schedule(BaseModel):
-    """One rule of one pipeline's schedule."""
-
-    pipeline: str
-    schedule: str
-    state: str
-
-
 class Dataset(BaseModel):
     """A configured dataset."""
 
@@ -355,6 +348,7 @@ class OverlayChange(OverlayHours):
 SINGLE: tuple[type[BaseModel], ...] = (
     Calendar,
     OverlayChange,
+    Schedule,
     Problem,
     RunSummary,
     Totals,
@@ -380,6 +374,7 @@ PAGED: tuple[type[BaseModel], ...] = (
     Workflow,
     Pipeline,
     Schedule,
+    Fire,
     Dataset,
     Plugin,
     Worker,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from openbell.config.schedule_schema import ScheduleSection
 from openbell.model.calendars import Overlay, OverlayKind
 from openbell.model.control import Submission
 
@@ -127,6 +128,14 @@ class OverlayRequest(Body):
             close_time=self.close,
             reason=self.reason,
         )
+
+
+class ScheduleRequest(ScheduleSection):
+    """A schedule for a pipeline; the keys are those of `schedule:` in the configuration."""
+
+    _plain = model_validator(mode="before")(plain_json)
+
+    pipeline: Name = Field(description="the pipeline's or job's name")
 
 
 class StopRequest(Body):
