@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import msgspec
 from typing_extensions import override
 
+from openbell.model.quick import quick
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -22,7 +24,14 @@ class Event:
     durable: ClassVar[bool] = True
     at: datetime
 
+    @override
+    def __init_subclass__(cls) -> None:
+        """Make instances quickly; `dataclass` makes each class again, with its slots."""
+        if "__slots__" in cls.__dict__:
+            quick(cls)
 
+
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
     """An event in history's order; `body` is plain JSON values."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from openbell.model.quick import quick
+
 
 class RunState(enum.StrEnum):
     """Where a run stands."""
@@ -75,6 +77,7 @@ def step_run(old: RunState, new: RunState) -> RunState:
     return new
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """A node's numbers so far, over all attempts of its run."""
@@ -88,6 +91,7 @@ class Totals:
     verdict: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """A run as history knows it. `submission` is the job id under which it was asked for."""
@@ -117,6 +121,7 @@ class RunRecord:
     parent_run_id: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
     """A node of a run as history knows it."""
@@ -137,6 +142,7 @@ class NodeRecord:
     reason: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """One try of a node. `state` is running, success, failed or interrupted."""
@@ -156,6 +162,7 @@ class AttemptRecord:
     peak_memory_bytes: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """How far a run's source came, and when: the next chunk's number, the cursor, totals by node."""
