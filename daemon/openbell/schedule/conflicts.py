@@ -7,10 +7,9 @@ from datetime import UTC, date, datetime
 
 from openbell.model.pipelines import Deployment
 from openbell.schedule.conflicts_overlaps import budgets, pools, writers
-from openbell.schedule.conflicts_runs import EDGE_DAYS, Outlook, past_horizons, source_of
+from openbell.schedule.conflicts_runs import Outlook, past_horizons, source_of
 from openbell.schedule.conflicts_values import Conflict, RunLength, length_of
 from openbell.schedule.conflicts_waits import needs_of, unmet, waits_of
-from openbell.schedule.durations import DAY_US
 from openbell.schedule.planner import Planner
 from openbell.schedule.tables import CalendarNames
 from openbell.schedule.uses import parsed
@@ -34,12 +33,11 @@ def conflicts(
     configuration are.
     """
     span_us = to_us(_midnight(start)), to_us(_midnight(end))
-    edge_us = EDGE_DAYS * DAY_US
     outlook = Outlook(
         deployment,
         planner,
         names,
-        span_us=(span_us[0] - edge_us, span_us[1] + edge_us),
+        span_us=span_us,
         failures=failures or {},
     )
     known = lengths or {}

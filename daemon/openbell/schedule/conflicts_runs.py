@@ -12,6 +12,7 @@ from openbell.calendars.table import from_day
 from openbell.model.pipelines import Dataset, Deployment, Pipeline
 from openbell.model.schedules import ScheduleUse
 from openbell.schedule.conflicts_values import Conflict, Plan, Run, RunLength, day_of
+from openbell.schedule.durations import DAY_US
 from openbell.schedule.fires import Fire, jitter
 from openbell.schedule.grammar import AtClock, Cron, Schedule
 from openbell.schedule.planner import Planner, event_word
@@ -24,12 +25,16 @@ MOST_RUNS = 20_000
 """So many fires of one schedule are looked at; what a finer one does later is not."""
 
 
-EDGE_DAYS = 10
+_EDGE_DAYS = 10
+_EDGE_US = _EDGE_DAYS * DAY_US
 """How far plans reach beyond the time in question: fires of a session may be days away from it."""
 
 
 class Outlook:
-    """Plans pipelines over `[start_us, end_us)`; notes in `found` what cannot be planned."""
+    """Plans pipelines over `[start_us, end_us)` and the days around it.
+
+    Notes in `found` what cannot be planned.
+    """
 
     def __init__(
         self,
@@ -51,7 +56,7 @@ class Outlook:
         """Return the runs of a pipeline; a schedule that cannot be planned has none, and is noted."""
         streams: list[list[Run]] = []
         schedules: list[Schedule] = []
-        known_to = day_of(self._end_us)
+        known_to = day_of(self._end_us + _EDGE_US)
         for use in pipeline.schedule:
             schedule = parsed(use, self._names)
             try:
@@ -66,10 +71,11 @@ class Outlook:
                 continue
             schedules.append(schedule)
             for calendar in schedule.calendars:
-                known_to = min(known_to, self._planner.sessions(calendar).last_day - EDGE_DAYS)
+                known_to = min(known_to, self._planner.sessions(calendar).last_day - _EDGE_DAYS)
             if len(moments) == MOST_RUNS:
                 known_to = min(known_to, day_of(moments[-1].at_us) - 1)
-                self._note_many(pipeline, schedule, moments[-1])
+                if moments[-1].at_us < self._end_us:
+                    self._note_many(pipeline, schedule, moments[-1])
             elif not moments:
                 self._note_silence(pipeline, schedule)
         runs = list(merge(*streams))
@@ -84,15 +90,19 @@ class Outlook:
         )
 
     def _moments(self, schedule: Schedule, use: ScheduleUse) -> list[Moment]:
-        start_us, end_us = self._start_us, self._end_us
+        low_us, high_us = self._start_us - _EDGE_US, self._end_us + _EDGE_US
         if use.active_from is not None:
-            start_us = max(start_us, to_us(use.active_from))
+            low_us = max(low_us, to_us(use.active_from))
         if use.active_until is not None:
-            end_us = min(end_us, to_us(use.active_until))
-        due = takewhile(
-            lambda moment: moment.at_us < end_us, self._planner.moments(schedule, start_us)
-        )
-        return list(islice(due, MOST_RUNS))
+            high_us = min(high_us, to_us(use.active_until))
+        found = self._first(schedule, low_us, high_us)
+        if len(found) == MOST_RUNS and found[-1].at_us < self._start_us:
+            return self._first(schedule, max(low_us, self._start_us), high_us)
+        return found
+
+    def _first(self, schedule: Schedule, start_us: int, end_us: int) -> list[Moment]:
+        moments = self._planner.moments(schedule, start_us)
+        return list(islice(takewhile(lambda moment: moment.at_us < end_us, moments), MOST_RUNS))
 
     def _late(
         self, schedule: Schedule, use: ScheduleUse, moments: Sequence[Moment]
@@ -146,9 +156,11 @@ class Outlook:
         return None if dataset is None else self._names.canonical(dataset.calendar)
 
     def _note_failure(self, pipeline: Pipeline, schedule: Schedule, reason: str) -> None:
-        failed = [name for name in schedule.calendars if name in self._failures]
+        own = self._calendar(pipeline)
+        needed = [*schedule.calendars, *([] if own is None else [own])]
+        failed = [name for name in needed if name in self._failures]
         why = "; ".join(self._failures[name] for name in failed) or reason
-        calendars = failed or list(schedule.calendars)
+        calendars = failed or needed
         self.found.append(
             Conflict(
                 kind="calendar",
