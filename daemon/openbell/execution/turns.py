@@ -95,6 +95,11 @@ class Turns:
         """How many workers are out."""
         return self._busy
 
+    @property
+    def free(self) -> int:
+        """How many workers are not out."""
+        return max(0, self._max_workers - self._busy)
+
     def taken(self, pool: str) -> int:
         """Return how many slots of a pool are out."""
         return self._taken.get(pool, 0)

@@ -13,6 +13,7 @@ from openbell.execution.pool import StopSignal
 from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import (
     Ask,
+    Beat,
     ChainTask,
     ChunkDone,
     Done,
@@ -21,6 +22,7 @@ from openbell.execution.protocol import (
     FrameError,
     FromWorker,
     Logged,
+    NodeCall,
     Progressed,
 )
 from openbell.model.events import (
@@ -61,6 +63,13 @@ def added(before: Totals | None, now: Totals) -> Totals:
     )
 
 
+def _calendar_of(task: ChainTask | NodeCall) -> dict[str, str]:
+    if isinstance(task, NodeCall):
+        return {}
+    sessions = task.dataset.sessions
+    return {"calendar": sessions.calendar, "calendar_digest": sessions.digest}
+
+
 def _worse(one: str | None, other: str | None) -> str | None:
     order = [None, "pass", "warn", "quarantine", "fail"]
     return max(one, other, key=order.index)
@@ -90,7 +99,7 @@ class Attempt:
     def __init__(
         self,
         services: Services,
-        task: ChainTask,
+        task: ChainTask | NodeCall,
         *,
         job: str,
         policy: RetryPolicy,
@@ -102,7 +111,9 @@ class Attempt:
         self._policy = policy
         self._given = self.checkpoint = checkpoint
         self._before: Mapping[str, Totals] = checkpoint.totals if checkpoint else {}
-        self._source = task.nodes[0].name
+        self._source = task.nodes[0].name if isinstance(task, ChainTask) else task.node.name
+        self._first_chunk = task.first_chunk if isinstance(task, ChainTask) else 0
+        self._provider = task.dataset.provider if isinstance(task, ChainTask) else ""
 
     async def run(
         self, stop: StopSignal, limit: Node | None = None, *, opening: Sequence[Event] = ()
@@ -125,8 +136,7 @@ class Attempt:
                 pipeline=self._task.pipeline,
                 node=self._source,
                 number=self._task.attempt,
-                calendar=self._task.dataset.sessions.calendar,
-                calendar_digest=self._task.dataset.sessions.digest,
+                **_calendar_of(self._task),
             ),
         )
         try:
@@ -137,8 +147,8 @@ class Attempt:
             raise
         if isinstance(answer, Failed):
             answer = self._redacted(answer)
-            if answer.kind in _REFUSALS:
-                self._services.broker.refused(self._task.dataset.provider, answer.retry_after_s)
+            if answer.kind in _REFUSALS and self._provider:
+                self._services.broker.refused(self._provider, answer.retry_after_s)
             finished = self._finished("failed", began_s, failed=answer, pid=pid)
             return self._result(None, answer, finished)
         if answer.is_interrupted:
@@ -238,6 +248,8 @@ class Attempt:
         """Put what the worker reports on record."""
         task, now = self._task, self._services.clock.now()
         match message:
+            case Beat():
+                pass
             case ChunkDone():
                 committed = self._committed(message, now)
                 await self._record(committed)
@@ -293,7 +305,7 @@ class Attempt:
             },
             receipts=message.receipts,
             job=self._job,
-            provider=self._task.dataset.provider,
+            provider=self._provider,
             write_duration_s=message.write_duration_s,
         )
 
@@ -305,14 +317,14 @@ class Attempt:
             pipeline=self._task.pipeline,
             node=message.node,
             rows=message.rows + (before.rows_out if before else 0),
-            batches=message.batches + self._task.first_chunk,
+            batches=message.batches + self._first_chunk,
             total_rows=message.total_rows,
         )
         if not message.request_count:
             return (progressed,)
         requested = ProviderRequested(
             at=now,
-            provider=self._task.dataset.provider,
+            provider=self._provider,
             status="ok",
             request_count=message.request_count,
         )

@@ -78,6 +78,10 @@ class Desk:
         self._turns.resize(max_workers=max_workers, pools=pools)
         self._call()
 
+    def room(self) -> int:
+        """Return how many more units would get a worker at once."""
+        return max(0, self._turns.free - len(self._turns.waiting()))
+
     def prioritise(self, run_id: str, priority: int) -> int:
         """Give what waits of a run another priority; return how many units that were."""
         if not LOWEST <= priority <= HIGHEST:

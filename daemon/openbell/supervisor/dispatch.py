@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from openbell.config.substitution import fill_params
 from openbell.execution.chains import Unit
-from openbell.execution.protocol import ChainTask, DatasetTask, Factory, NodeTask, RuleTask
-from openbell.model.pipelines import Dataset, Deployment, Node
+from openbell.execution.protocol import (
+    ChainTask,
+    DatasetTask,
+    Factory,
+    NodeCall,
+    NodeTask,
+    RuleTask,
+)
+from openbell.model.pipelines import Dataset, Deployment, Node, Pipeline
 from openbell.model.runs import Checkpoint, RunRecord
 from openbell.sdk.errors import FatalError
 from openbell.sdk.schemas import SCHEMAS
@@ -50,6 +58,42 @@ def _filled(settings: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[s
     return filled
 
 
+def _texts(value: Any) -> set[str]:  # noqa: ANN401 - plain JSON
+    """Return every text in plain JSON."""
+    if isinstance(value, Mapping):
+        return set().union(*(_texts(child) for child in value.values()))
+    if isinstance(value, (list, tuple)):
+        return set().union(*(_texts(child) for child in value))
+    return {value} if isinstance(value, str) else set()
+
+
+def _fetched(pipeline: Pipeline, node: str) -> str | None:
+    """Return the dataset that was fetched for `node`, however many nodes lie between."""
+    seen, open_names = {node}, [node]
+    while open_names:
+        found = pipeline.node(open_names.pop())
+        if found.settings.get("dataset"):
+            return str(found.settings["dataset"])
+        fresh = [name for name in found.needs if name not in seen]
+        seen.update(fresh)
+        open_names += fresh
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What an attempt is about beside its definition: its ids, and what the run knows by now."""
+
+    attempt: int
+    attempt_id: str
+    traceparent: str
+    params: Mapping[str, Any]
+    environment: Mapping[str, str]
+    outputs: Mapping[str, Mapping[str, Any]]
+    item: Any = None
+    item_number: int = -1
+
+
 class Dispatcher:
     """Builds tasks from definitions, one deployment and the registered plugins.
 
@@ -60,10 +104,21 @@ class Dispatcher:
         self._services = services
         self._deployment = deployment
 
-    def dataset(self, chain: Unit) -> Dataset:
-        """Return the dataset that a chain's source fetches; raises FatalError."""
-        name = chain.head.settings.get("dataset")
+    def dataset(self, chain: Unit, pipeline: Pipeline) -> Dataset:
+        """Return the dataset whose rows stream through a chain; raises FatalError.
+
+        It is what the source fetches. Of rows that another node made it is what the chain's nodes
+        name, or else what was fetched for that node.
+        """
+        name = next((n.settings["dataset"] for n in chain.nodes if n.settings.get("dataset")), None)
+        if name is None and chain.reads is not None:
+            name = _fetched(pipeline, chain.reads)
         found = self._deployment.datasets.get(str(name))
+        if found is None and chain.reads is not None:
+            raise FatalError(
+                f"node {chain.name!r} takes rows of {chain.reads!r} and no dataset is configured "
+                f"for them (found {name!r}); give the node that writes them a dataset"
+            )
         if found is None:
             raise FatalError(
                 f"node {chain.head.name!r} fetches dataset {name!r}, "
@@ -71,14 +126,49 @@ class Dispatcher:
             )
         return found
 
-    def settings(self, run: RunRecord, node: Node) -> Mapping[str, Any]:
+    def settings(self, node: Node, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the settings of a control node, filled in and with their defaults."""
         spec = _known(self._services.specs.operators, node.op, "operator")
         try:
-            checked = spec.settings_model.model_validate(_filled(node.settings, run.params))
+            checked = spec.settings_model.model_validate(_filled(node.settings, params))
         except ValidationError as error:
             raise FatalError(f"its settings do not fit: {error}") from error
         return checked.model_dump()
+
+    def call(self, run: RunRecord, node: Node, frame: Frame) -> NodeCall:
+        """Return the task of one attempt of a node that stands alone."""
+        node = replace(node, settings=_filled(node.settings, frame.params))
+        inputs = {name: dict(frame.outputs[name]) for name in node.needs if name in frame.outputs}
+        wanted = {str(output["storage"]) for output in inputs.values() if "storage" in output}
+        wanted.update(_texts(node.settings))
+        state_dir = self._services.state_dir
+        return NodeCall(
+            attempt_id=frame.attempt_id,
+            run_id=run.run_id,
+            pipeline=run.pipeline,
+            attempt=frame.attempt,
+            node=self._node(node, set()),
+            inputs=inputs,
+            backends={
+                name: self.backend(name) for name in self._deployment.storage if name in wanted
+            },
+            params=dict(frame.params),
+            environment=dict(frame.environment),
+            spool_path=self._spool(run.run_id, node.name, frame.item_number),
+            spool_dir=str(state_dir / "spool" / frame.attempt_id),
+            dry_run=run.dry_run or not self._deployment.features.write_enabled,
+            now_us=to_us(self._services.clock.now()),
+            item=frame.item,
+            item_number=frame.item_number,
+            folder=str(Path(self._deployment.source).parent),
+            traceparent=frame.traceparent,
+            secrets=self._deployment.secrets,
+        )
+
+    def _spool(self, run_id: str, node: str, item_number: int = -1) -> str:
+        """Return where the rows of a node are kept until the run is over."""
+        name = node if item_number < 0 else f"{node}.{item_number}"
+        return str(self._services.state_dir / "spool" / run_id / f"{name}.arrow")
 
     async def coverage(self, run: RunRecord, dataset: Dataset) -> Coverage:
         """Return what a run covers; raises FatalError when that is no session at all."""
@@ -130,30 +220,31 @@ class Dispatcher:
         covered: Coverage,
         checkpoint: Checkpoint | None,
         *,
-        attempt: int,
-        attempt_id: str,
-        traceparent: str,
+        dataset: Dataset,
+        frame: Frame,
     ) -> ChainTask:
         """Return the task of one attempt of `chain`."""
         services = self._services
         chain = replace(
             chain,
             nodes=tuple(
-                replace(node, settings=_filled(node.settings, run.params)) for node in chain.nodes
+                replace(node, settings=_filled(node.settings, frame.params)) for node in chain.nodes
             ),
         )
-        dataset = self.dataset(chain)
+        if chain.reads is not None and chain.reads not in frame.outputs:
+            raise FatalError(f"node {chain.reads!r} made no rows that {chain.name!r} could take")
+        is_source = chain.reads is None
         storage = [str(n.settings.get("to", "primary")) for n in chain.nodes if n.op == "write"]
         inside = {node.name for node in chain.nodes}
         state_dir = services.state_dir
         return ChainTask(
-            attempt_id=attempt_id,
+            attempt_id=frame.attempt_id,
             run_id=run.run_id,
             pipeline=run.pipeline,
-            attempt=attempt,
+            attempt=frame.attempt,
             nodes=tuple(self._node(node, inside) for node in chain.nodes),
             dataset=self._dataset(dataset, covered.sessions, covered, storage),
-            providers={dataset.provider: self._provider(dataset.provider)},
+            providers={dataset.provider: self._provider(dataset.provider)} if is_source else {},
             backends={name: self.backend(name) for name in storage},
             cursor=checkpoint.cursor if checkpoint else None,
             first_chunk=checkpoint.next_chunk if checkpoint else 0,
@@ -161,10 +252,21 @@ class Dispatcher:
             dry_run=run.dry_run or not self._deployment.features.write_enabled,
             now_us=to_us(services.clock.now()),
             quarantine_dir=str(state_dir / "quarantine"),
-            spool_dir=str(state_dir / "spool" / attempt_id),
-            traceparent=traceparent,
+            spool_dir=str(state_dir / "spool" / frame.attempt_id),
+            traceparent=frame.traceparent,
             secrets=self._deployment.secrets,
+            reads_node=chain.reads or "",
+            reads=None if chain.reads is None else dict(frame.outputs[chain.reads]),
+            spool={name: self._spool(run.run_id, name) for name in sorted(chain.spooled)},
+            spool_before=self._spool_before(run, chain, checkpoint),
         )
+
+    def _spool_before(
+        self, run: RunRecord, chain: Unit, checkpoint: Checkpoint | None
+    ) -> dict[str, str]:
+        if checkpoint is None or checkpoint.run_id == run.run_id:
+            return {}
+        return {name: self._spool(checkpoint.run_id, name) for name in sorted(chain.spooled)}
 
     def _dataset(
         self, dataset: Dataset, sessions: SessionTable, covered: Coverage, storage: list[str]

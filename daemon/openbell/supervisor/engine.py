@@ -235,6 +235,7 @@ class LiveEngine:
             changes = await self._apply(deployment, is_reload=True)
             self._last_error = ""
             self._pool.resize(pool_limits(deployment))
+            services.desk.resize(max_workers=deployment.daemon.max_workers, pools=deployment.pools)
             return changes
 
     async def _apply(self, deployment: Deployment, *, is_reload: bool = False) -> ConfigReloaded:

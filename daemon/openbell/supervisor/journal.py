@@ -40,6 +40,10 @@ class Journal:
         self.dropped_subscribers = 0
         self.observer_errors = 0
 
+    def observe(self, observer: Observer) -> None:
+        """Let one more observer see every event from now on."""
+        self._observers = (*self._observers, observer)
+
     async def record(self, *events: Event) -> None:
         """Make durable events durable, then let observers and subscribers see all of them.
 

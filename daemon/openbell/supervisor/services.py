@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,9 @@ from openbell.model.pipelines import Deployment
 from openbell.pacing.broker import PacingBroker
 from openbell.sdk.clock import Clock
 from openbell.sdk.values import SessionTable
+from openbell.supervisor.desk import Desk
 from openbell.supervisor.journal import Journal
+from openbell.supervisor.signals import Signals
 
 
 class Sessions(Protocol):
@@ -56,3 +58,11 @@ class Services:
     random_bits: Callable[[int], int]
     redact: Callable[[str], str] = str
     mailbox_capacity: int = 1000
+    desk: Desk = field(init=False)
+    signals: Signals = field(default_factory=Signals)
+
+    def __post_init__(self) -> None:
+        """Open the desk with the deployment's limits, and let the journal wake who waits."""
+        daemon = self.deployment.daemon
+        self.desk = Desk(self.clock, max_workers=daemon.max_workers, pools=self.deployment.pools)
+        self.journal.observe(self.signals)

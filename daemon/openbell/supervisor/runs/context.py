@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ class RunContext:
     """One run, by the deployment that was in force when it was taken up.
 
     `outputs` are references to what nodes made, by name. `provider` is whom the run fetched from.
+    `params` are the run's parameters with what it knows by itself.
     """
 
     services: Services
@@ -47,6 +49,9 @@ class RunContext:
     outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     provider: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _stopped: list[anyio.CancelScope] = field(default_factory=list)
 
     @property
     def job(self) -> str:
@@ -76,12 +81,23 @@ class RunContext:
 
     async def sleep_or_stop(self, delay_s: float) -> None:
         """Return after `delay_s` seconds, or once the run is to stop."""
-        async with anyio.create_task_group() as group:
-
-            async def stopped() -> None:
-                await self.stop.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(stopped)
+        with self.until_stopped():
             await self.services.clock.sleep(delay_s)
-            group.cancel_scope.cancel()
+
+    @contextmanager
+    def until_stopped(self) -> Iterator[None]:
+        """Leave the block early once the run is to stop."""
+        with anyio.CancelScope() as scope:
+            self._stopped.append(scope)
+            if self.stop.is_asked():
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._stopped.remove(scope)
+
+    async def watch_stop(self) -> None:
+        """Let everything that waits with `until_stopped` hear of the stop."""
+        await self.stop.wait()
+        for scope in self._stopped:
+            scope.cancel()

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import anyio
-
 from openbell.execution.chains import Unit
 from openbell.execution.graph import Ended
 from openbell.execution.retry import delay_s, is_retried
@@ -73,27 +71,15 @@ class ControlWork:
     async def _ask(self, asked_at: datetime) -> Answer | None:
         """Return the answer, None when the run is to go on later; raises what went wrong."""
         question = question_of(self._context, self._node, asked_at, attempt=self._attempt)
-        found: list[Answer] = []
-        errors: list[OpenbellError] = []
-
-        async def ask() -> None:
-            try:
-                found.append(await ANSWERS[self._node.op].answer(question))
-            except OpenbellError as error:
-                errors.append(error)
-            group.cancel_scope.cancel()
-
         limit_s = None if self._node.timeout_s is None else question.left_s(self._node.timeout_s)
         clock = self._context.services.clock
-        async with deadline(clock, limit_s) as limit, anyio.create_task_group() as group:
-            group.start_soon(ask)
-            await self._context.stop.wait()
-            group.cancel_scope.cancel()
-        if errors:
-            raise errors[0]
-        if limit.has_passed and not found:
+        found: Answer | None = None
+        async with deadline(clock, limit_s) as limit:
+            with self._context.until_stopped():
+                found = await ANSWERS[self._node.op].answer(question)
+        if limit.has_passed and found is None:
             raise TimedOutError(f"took longer than {self._node.timeout_s:g} s")
-        return found[0] if found else None
+        return found
 
     async def _retry(self, error: OpenbellError) -> Completion | None:
         """Wait for the next attempt; return how the node ended if there is none."""
@@ -134,7 +120,7 @@ class TimedOutError(RetryableError):
 
 def settings_of(context: RunContext, node: Node) -> Mapping[str, Any]:
     """Return a node's settings, filled in and validated."""
-    return context.dispatch.settings(context.run, node)
+    return context.dispatch.settings(node, context.params)
 
 
 def question_of(context: RunContext, node: Node, asked_at: datetime, *, attempt: int) -> Question:

@@ -7,11 +7,12 @@ then starts what became ready. So nothing begins before what it needs is on disk
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
+from openbell.config.substitution import param_names
 from openbell.execution.chains import Unit, units
 from openbell.execution.graph import Ended, RunGraph, Step
 from openbell.execution.pool import StopSignal
@@ -20,6 +21,7 @@ from openbell.model.pipelines import Pipeline
 from openbell.model.runs import NodeState, RunRecord, RunState
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.dispatch import Dispatcher
+from openbell.supervisor.facts import facts
 from openbell.supervisor.ledger import RunLedger
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.control_work import answer_at_once
@@ -70,6 +72,7 @@ class RunDriver:
         roles = {name: str(spec.role) for name, spec in services.specs.operators.items()}
         found = units(pipeline, roles)
         graph = RunGraph(found, await self._recover())
+        await self._find_facts(found)
         state: RunState | None = None
         async with deadline(services.clock, self._left_s()) as limit:
             state = await self._work(graph)
@@ -91,6 +94,17 @@ class RunDriver:
         """Put on record that the run cannot go on."""
         await self._ledger.end(RunState.FAILED, error=error)
 
+    async def _find_facts(self, found: Sequence[Unit]) -> None:
+        """Find out what the run knows by itself, if a node may ask for it."""
+        context = self._context
+        context.params = self._run.params
+        nodes = [node for unit in found for node in unit.nodes]
+        if any(unit.kind == "task" for unit in found) or any(
+            param_names(node.settings) for node in nodes
+        ):
+            known = await facts(self._services, self._run, self._pipeline)
+            context.params, context.environment = known.params, known.environment
+
     def _left_s(self) -> float | None:
         """Return seconds until the run has taken too long, over all restarts."""
         timeout_s, began = self._pipeline.timeout_s, self._run.started_at
@@ -105,7 +119,10 @@ class RunDriver:
             context.before = await self._ledger.recovered()
         ended: dict[str, Ended] = {}
         for name, node in context.before.nodes.items():
+            if node.output is not None:
+                context.outputs[name] = node.output
             if node.state.is_final:
+                context.outcomes[name] = node.outcome or "success"
                 ended[name] = Ended(node.state, node.outcome or "success")
                 if node.state is NodeState.FAILED:
                     self._errors[name] = node.error
@@ -115,12 +132,14 @@ class RunDriver:
         """Go through the graph; return how the run ended, None when it was interrupted."""
         state: RunState | None = None
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._context.watch_stop)
             self._events += self._ledger.opening(self._context.before.attempts)
             self._absorb(graph.begin())
             while state is None:
                 ends = self._answer_at_once()
                 if ends:
                     self._absorb(graph.end(ends))
+                self._queue()
                 state = graph.outcome()
                 if state is not None:
                     self._events.append(self._finished(state))
@@ -132,6 +151,7 @@ class RunDriver:
                 if self._in_hand == len(self._done) == 0 and self._context.is_interrupted:
                     break
                 self._absorb(graph.end(await self._completed()))
+            tasks.cancel_scope.cancel()
         return state
 
     def _absorb(self, step: Step) -> None:
@@ -158,6 +178,18 @@ class RunDriver:
         self._context.outputs.update(completion.outputs)
         self._context.outcomes.update({n: end.outcome for n, end in completion.ends.items()})
         return completion.ends
+
+    def _queue(self) -> None:
+        """Say of the units that are ready and find no worker free that they wait for one."""
+        workers = [unit for unit in self._ready if unit.kind != "control"]
+        if not workers or self._context.is_interrupted:
+            return
+        for unit in workers[self._services.desk.room() :]:
+            known = self._context.before.nodes.get(unit.name)
+            if known is None or known.state in {NodeState.PENDING, NodeState.RUNNING}:
+                self._events += [
+                    self._context.change(node.name, NodeState.QUEUED) for node in unit.nodes
+                ]
 
     def _start(self, tasks: TaskGroup) -> None:
         """Begin every unit that is ready; a run that is interrupted begins nothing more."""

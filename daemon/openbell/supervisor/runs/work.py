@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from openbell.execution.chains import Unit
-from openbell.supervisor.runs.chain_work import ChainWork
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.control_work import ControlWork
+from openbell.supervisor.runs.worker_work import WorkerWork
 
 
 class Work(Protocol):
@@ -20,4 +20,4 @@ class Work(Protocol):
 
 def work_of(context: RunContext, unit: Unit) -> Work:
     """Return who works on `unit`."""
-    return ControlWork(context, unit) if unit.kind == "control" else ChainWork(context, unit)
+    return ControlWork(context, unit) if unit.kind == "control" else WorkerWork(context, unit)

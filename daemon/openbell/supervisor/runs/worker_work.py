@@ -1,8 +1,9 @@
-"""A chain of a run: attempt after attempt in a worker, until it ended."""
+"""A unit that works in a worker, a chain or a task: attempt after attempt, until it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from msgspec import structs
 
 from openbell.execution.chains import Unit, is_open
 from openbell.execution.graph import Ended
-from openbell.execution.protocol import Done, Failed, NodeEnd
+from openbell.execution.protocol import ChainTask, Done, Failed, NodeCall, NodeEnd
 from openbell.execution.retry import delay_s, failures_so_far, is_retried
 from openbell.model.events import Event
 from openbell.model.pipelines import Node
@@ -20,11 +21,13 @@ from openbell.model.traces import node_traceparent
 from openbell.sdk.errors import FatalError, TransientError
 from openbell.sdk.values import to_us
 from openbell.supervisor.attempts import Attempt, AttemptResult
+from openbell.supervisor.desk import Ask, leases_of
+from openbell.supervisor.dispatch import Frame
 from openbell.supervisor.runs.context import Completion, RunContext
 
 
-class ChainWork:
-    """Works on one chain. What attempts cost and how far they came is kept here meanwhile."""
+class WorkerWork:
+    """Works on one unit. How often it was tried and how far it came is kept here meanwhile."""
 
     def __init__(self, context: RunContext, unit: Unit) -> None:
         self._context = context
@@ -46,6 +49,8 @@ class ChainWork:
             try:
                 await self._take_up()
                 result = await self._attempt()
+                if result is None:
+                    return self._interrupted()
             except FatalError as error:
                 return self._failed(head.name, str(error), kind=error.kind)
             except TransientError as error:
@@ -87,44 +92,80 @@ class ChainWork:
             found = await history.checkpoint(run.run_id, source)
             if found is not None:
                 is_own = run.run_id == context.run.run_id
-                own = replace(found, run_id=context.run.run_id, totals={}, at=None)
+                own = replace(found, totals={}, at=None)
                 return found if is_own else own
             before = await history.run(run.retry_of) if run.retry_of else None
             if before is None or not _goes_on(before, context.run):
                 return None
             run = before
 
-    async def _attempt(self) -> AttemptResult:
+    async def _attempt(self) -> AttemptResult | None:
+        """Return how an attempt ended, None when the run was interrupted before it began."""
+        context, unit = self._context, self._unit
+        number = self._attempts + 1
+        task = await self._task(number)
+        async with AsyncExitStack() as held:
+            if not await self._has_turn(held, task):
+                return None
+            self._attempts = number
+            attempt = Attempt(
+                context.services,
+                task,
+                job=context.job,
+                policy=unit.head.retry,
+                checkpoint=self._checkpoint,
+            )
+            result = await attempt.run(
+                context.stop,
+                strictest(unit.nodes),
+                opening=self._changes(NodeState.RUNNING, attempt=number),
+            )
+        self._checkpoint = attempt.checkpoint
+        return result
+
+    async def _task(self, number: int) -> ChainTask | NodeCall:
+        """Return the task of attempt `number`; raises FatalError for what is not there."""
         context, services, run = self._context, self._context.services, self._context.run
         unit = self._unit
-        dataset = context.dispatch.dataset(unit)
-        context.provider = dataset.provider
-        covered = await context.dispatch.coverage(run, dataset)
-        number = self._attempts + 1
-        task = context.dispatch.task(
-            run,
-            unit,
-            covered,
-            self._checkpoint,
+        frame = Frame(
             attempt=number,
             attempt_id=services.ids.attempt(to_us(services.clock.now())),
             traceparent=node_traceparent(run.trace_id, run.run_id, unit.name, number),
+            params=context.params,
+            environment=context.environment,
+            outputs=context.outputs,
         )
-        self._attempts = number
-        attempt = Attempt(
-            services,
-            task,
-            job=context.job,
-            policy=unit.head.retry,
-            checkpoint=self._checkpoint,
+        if unit.kind == "task":
+            return context.dispatch.call(run, unit.head, frame)
+        dataset = context.dispatch.dataset(unit, context.pipeline)
+        context.provider = dataset.provider
+        covered = await context.dispatch.coverage(run, dataset)
+        return context.dispatch.task(
+            run, unit, covered, self._checkpoint, dataset=dataset, frame=frame
         )
-        result = await attempt.run(
-            context.stop,
-            strictest(unit.nodes),
-            opening=self._changes(NodeState.RUNNING, attempt=number),
+
+    async def _has_turn(self, held: AsyncExitStack, task: ChainTask | NodeCall) -> bool:
+        """Wait for the unit's turn; return whether the run goes on then."""
+        context, head = self._context, self._unit.head
+        is_live = isinstance(task, ChainTask) and task.live
+        ask = Ask(
+            run_id=context.run.run_id,
+            node=head.name,
+            pipeline=context.run.pipeline,
+            priority=context.run.priority,
+            pool=next((node.pool for node in self._unit.nodes if node.pool), None),
+            leases=leases_of(task) if isinstance(task, ChainTask) else (),
+            owns_worker=is_live,
         )
-        self._checkpoint = attempt.checkpoint
-        return result
+        desk = context.services.desk
+        if not context.stop.is_asked():
+            with context.until_stopped():
+                await held.enter_async_context(desk.turn(ask))
+                return True
+        if context.is_interrupted:
+            return False
+        await held.enter_async_context(desk.turn(ask))
+        return True
 
     async def _retry(self, failed: Failed, result: AttemptResult) -> Completion | None:
         """Wait for the next attempt; return how the chain ended if there is none."""
@@ -212,10 +253,16 @@ class ChainWork:
                 attempt=result.number if had_way else 0,
                 totals=result.totals[node.name],
                 outcome=outcome,
+                output=done.outputs.get(node.name),
             )
             changes.append(change)
             ends[node.name] = Ended(state, outcome or "success")
-        return Completion(unit=self._unit, events=(*result.unrecorded, *changes), ends=ends)
+        return Completion(
+            unit=self._unit,
+            events=(*result.unrecorded, *changes),
+            ends=ends,
+            outputs=done.outputs,
+        )
 
     def _changes(self, state: NodeState, *, attempt: int = 0) -> list[Event]:
         return [

@@ -1,0 +1,67 @@
+"""Wakes whoever waits for something to be recorded; nobody asks history again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from openbell.model.events import BatchCommitted, Event, RunFinished
+
+Key = tuple[str, str]
+
+
+class Signal:
+    """Heard at least once since the last `wait`, or not."""
+
+    def __init__(self) -> None:
+        self._heard = anyio.Event()
+
+    def set(self) -> None:
+        """Wake who waits, or who waits next."""
+        self._heard.set()
+
+    async def wait(self) -> None:
+        """Return once there was a signal since the last wait."""
+        await self._heard.wait()
+        self._heard = anyio.Event()
+
+
+class Signals:
+    """Sees every event once it is durable. Keys are of a run, a pipeline or a dataset."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Key, list[Signal]] = {}
+
+    @contextmanager
+    def listening(self, *keys: Key) -> Iterator[Signal]:
+        """Yield a signal that is set by every event about one of `keys` from now on."""
+        signal = Signal()
+        for key in keys:
+            self._waiting.setdefault(key, []).append(signal)
+        try:
+            yield signal
+        finally:
+            for key in keys:
+                self._waiting[key].remove(signal)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+
+    def see(self, event: Event) -> None:
+        """Wake who waits for what `event` is about."""
+        if not self._waiting:
+            return
+        match event:
+            case RunFinished():
+                self.wake(("run", event.run_id), ("pipeline", event.pipeline))
+            case BatchCommitted():
+                self.wake(*(("dataset", receipt.dataset) for receipt in event.receipts.values()))
+            case _:
+                pass
+
+    def wake(self, *keys: Key) -> None:
+        """Set the signals of everybody who listens to one of `keys`."""
+        for key in keys:
+            for signal in self._waiting.get(key, ()):
+                signal.set()
