@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-
-import anyio
-import anyio.lowlevel
+from typing import Any
 
 from openbell.app.rehearsal.chance import chance
 from openbell.app.rehearsal.shape import REQUEST_S, ROWS_PER_S, request_count, row_count
@@ -14,10 +12,13 @@ from openbell.execution.pool import Listener, PoolLimits, StopSignal
 from openbell.execution.protocol import (
     CallTask,
     ChainTask,
+    DatasetTask,
     Done,
     Failed,
+    NodeCall,
     NodeEnd,
     NodeTask,
+    Task,
 )
 from openbell.model.control import WorkerStatus
 from openbell.model.pipelines import Pacing, Pipeline, Rehearsal
@@ -63,90 +64,108 @@ class RehearsedWorkers:
         """Take note of nothing: there are no processes."""
 
     async def submit(
-        self, task: ChainTask | CallTask, listener: Listener, stop: StopSignal
+        self, task: Task, listener: Listener, stop: StopSignal
     ) -> tuple[Done | Failed, int]:
         """Let an attempt take its time, and say how it ended."""
         del listener
-        if isinstance(task, CallTask):
-            return Done(), _PID
+        match task:
+            case CallTask():
+                return Done(), _PID
+            case NodeCall():
+                return await self._call(task), _PID
+            case ChainTask():
+                return await self._chain(task, stop), _PID
+
+    async def _call(self, task: NodeCall) -> Done | Failed:
+        node = task.node
+        declared = self._pipelines[task.pipeline].rehearsal.get(node.name)
+        await self._pass(task, node, None, 0)
+        if self._fails(task, node, declared):
+            return _failure(node, {})
+        outcome = declared.outcome if declared else _SUCCESS
+        end = NodeEnd(outcome=outcome, was_reached=True, totals=_NOTHING)
+        made: dict[str, Any] = {"kind": "value", "value": [outcome]}
+        return Done(ends={node.name: end}, outputs={node.name: made})
+
+    async def _chain(self, task: ChainTask, stop: StopSignal) -> Done | Failed:
         if task.live:
             await stop.wait()
-            return Done(ends=self._ends(task, 0), is_interrupted=stop.is_interrupt), _PID
+            return Done(ends=self._ends(task, 0), is_interrupted=stop.is_interrupt)
         rows = row_count(task.dataset)
+        declared = self._pipelines[task.pipeline].rehearsal
         for node in task.nodes:
-            declared = self._declared(task.pipeline, node.name)
-            await self._pass(task, node, rows, declared)
-            if declared is not None and self._fails(task, node, declared):
-                return _failure(node, self._ends(task, 0)), _PID
-        return Done(ends=self._ends(task, rows)), _PID
+            await self._pass(task, node, task.dataset, rows)
+            if self._fails(task, node, declared.get(node.name)):
+                return _failure(node, self._ends(task, 0))
+        outputs: dict[str, dict[str, Any]] = {
+            name: {"kind": "spool", "path": path, "rows": rows} for name, path in task.spool.items()
+        }
+        return Done(ends=self._ends(task, rows), outputs=outputs)
 
-    def _declared(self, pipeline: str, node: str) -> Rehearsal | None:
-        return self._pipelines[pipeline].rehearsal.get(node)
-
-    def _fails(self, task: ChainTask, node: NodeTask, declared: Rehearsal) -> bool:
-        if not declared.fail_rate:
+    def _fails(
+        self, task: ChainTask | NodeCall, node: NodeTask, declared: Rehearsal | None
+    ) -> bool:
+        if declared is None or not declared.fail_rate:
             return False
+        item = task.item_number if isinstance(task, NodeCall) else -1
         run = self._whose_run(task.run_id)
-        return chance(self._seed, run, node.name, task.attempt) < declared.fail_rate
+        return chance(self._seed, run, node.name, item, task.attempt) < declared.fail_rate
 
     async def _pass(
-        self, task: ChainTask, node: NodeTask, rows: int, declared: Rehearsal | None
+        self, task: ChainTask | NodeCall, node: NodeTask, dataset: DatasetTask | None, rows: int
     ) -> None:
         """Let a node take its time: declared, a part of the pipeline's, or by its work."""
+        pipeline = self._pipelines[task.pipeline]
+        declared = pipeline.rehearsal.get(node.name)
         if declared is not None:
             duration_s = declared.duration_s
+        elif pipeline.expected_s is not None:
+            duration_s = pipeline.expected_s / len(pipeline.nodes)
+        elif dataset is not None and node.op == "ingest":
+            duration_s = await self._requests(dataset, rows) * REQUEST_S
         else:
-            pipeline = self._pipelines[task.pipeline]
-            if pipeline.expected_s is not None:
-                duration_s = pipeline.expected_s / len(pipeline.nodes)
-            elif node.op == "ingest":
-                duration_s = await self._requests(task, rows) * REQUEST_S
-            else:
-                duration_s = rows / ROWS_PER_S
+            duration_s = rows / ROWS_PER_S
         if duration_s > 0:
             await self._clock.sleep(duration_s)
 
-    async def _requests(self, task: ChainTask, rows: int) -> int:
+    async def _requests(self, dataset: DatasetTask, rows: int) -> int:
         """Wait for the provider's budget as often as a fetch would; return how often."""
-        count = request_count(task.dataset, rows)
-        provider = task.dataset.provider
-        pacing = self._pacing.get(provider)
+        count = request_count(dataset, rows)
+        pacing = self._pacing.get(dataset.provider)
         if pacing is not None and pacing.requests_per_minute is not None:
             for _ in range(count):
-                await self._broker.acquire(provider)
-        else:
-            await anyio.lowlevel.checkpoint()
+                await self._broker.acquire(dataset.provider)
         return count
 
     def _ends(self, task: ChainTask, rows: int) -> dict[str, NodeEnd]:
         """Return how the nodes of a chain stand once `rows` rows came from its source."""
+        rehearsal = self._pipelines[task.pipeline].rehearsal
         ends: dict[str, NodeEnd] = {}
         for node in task.nodes:
-            is_reached = all(
-                ends[needed].was_reached and is_open(outcomes, ends[needed].outcome)
-                for needed, outcomes in node.needs.items()
-            )
-            declared = self._declared(task.pipeline, node.name)
-            ends[node.name] = _end(node, rows if is_reached else 0, is_reached, declared)
+            is_reached = True
+            for needed, outcomes in node.needs.items():
+                end = ends[needed]
+                is_reached = is_reached and end.was_reached and is_open(outcomes, end.outcome)
+            declared = rehearsal.get(node.name)
+            outcome = declared.outcome if declared else _SUCCESS
+            if node.op == "gate" and outcome == _SUCCESS:
+                outcome = "pass"
+            totals = _totals(node.op, rows, outcome) if is_reached else _NOTHING
+            ends[node.name] = NodeEnd(outcome=outcome, was_reached=is_reached, totals=totals)
         return ends
 
 
-def _end(node: NodeTask, rows: int, is_reached: bool, declared: Rehearsal | None) -> NodeEnd:
-    outcome = declared.outcome if declared else _SUCCESS
-    match node.op:
-        case "ingest":
-            totals = Totals(rows_in=rows, rows_out=rows)
+def _totals(op: str, rows: int, outcome: str) -> Totals:
+    match op:
         case "gate":
-            outcome = "pass" if outcome == _SUCCESS else outcome
-            is_held = outcome == "fail"
-            totals = Totals(rows_in=rows, rows_out=0 if is_held else rows, verdict=outcome)
+            passed = 0 if outcome == "fail" else rows
+            return Totals(rows_in=rows, rows_out=passed, verdict=outcome)
         case "write":
-            totals = Totals(rows_in=rows, rows_out=rows, rows_written=rows)
+            return Totals(rows_in=rows, rows_out=rows, rows_written=rows)
         case "quarantine":
-            totals = Totals(rows_in=rows, rows_quarantined=rows)
+            return Totals(rows_in=rows, rows_quarantined=rows)
         case _:
-            totals = _NOTHING
-    return NodeEnd(outcome=outcome, was_reached=is_reached, totals=totals)
+            return Totals(rows_in=rows, rows_out=rows)
 
 
 def _failure(node: NodeTask, ends: dict[str, NodeEnd]) -> Failed:

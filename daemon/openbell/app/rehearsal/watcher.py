@@ -28,9 +28,9 @@ class _Open:
 
 
 class Watcher:
-    """An observer of the journal. `ended` is told the id of each run that is over and folded."""
+    """An observer of the journal. `ended` is told each run that is over and folded, and when."""
 
-    def __init__(self, ended: Callable[[str], None]) -> None:
+    def __init__(self, ended: Callable[[str, datetime], None]) -> None:
         self.timeline = Timeline()
         self.tallies: dict[str, Tally] = {}
         self.notes: list[dict[str, Any]] = []
@@ -142,7 +142,7 @@ class Watcher:
         if event.state is RunState.FAILED:
             node = next((n for n, state in run.nodes.items() if state == NodeState.FAILED), "")
             tally.fail(Failure(event.at, run.submitted.session, node, event.reason or event.error))
-        self._ended(event.run_id)
+        self._ended(event.run_id, event.at)
 
     def _note(self, event: Any) -> None:  # noqa: ANN401 - any of the four kinds above
         about = getattr(event, "pipeline", None) or event.calendar

@@ -1,0 +1,82 @@
+"""What a rehearsal remembers: as much as the engine may still ask for, and no more."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import date, datetime, timedelta
+
+from typing_extensions import override
+
+from openbell.model import events as ev
+from openbell.sdk.values import SessionTable
+from openbell.supervisor.services import Sessions
+from openbell.testing import memory_schedules
+from openbell.testing.memory_apply import apply
+from openbell.testing.memory_history import MemoryHistory
+
+KEPT = timedelta(days=10)
+"""How long what is over can still be asked for: by pipelines that go after others, above all."""
+
+_MOST_ANSWERS = 4096
+
+
+class RehearsedHistory(MemoryHistory):
+    """The history in memory without its events, which nobody reads; old runs and fires are dropped.
+
+    Its `record` never gives way to another task: nothing here can take time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._over: deque[tuple[datetime, str]] = deque()
+        self._swept: datetime | None = None
+
+    @override
+    async def record(self, *events: ev.Event) -> tuple[ev.StoredEvent, ...]:
+        tables = self._tables
+        tables.begin()
+        try:
+            for event in events:
+                apply(tables, event)
+        except BaseException:
+            tables.roll_back()
+            raise
+        return ()
+
+    def over(self, run_id: str, at: datetime) -> None:
+        """Drop a run that ended, after a while; and by now all that ended long enough ago."""
+        self._over.append((at, run_id))
+        edge = at - KEPT
+        while self._over[0][0] < edge:
+            self._tables.forget(self._over.popleft()[1])
+        if self._swept is None or self._swept < edge:
+            memory_schedules.forget(self._tables, edge)
+            self._swept = at
+
+
+class RememberedSessions:
+    """Answers of a calendar desk, kept: in a rehearsal calendars do not change."""
+
+    def __init__(self, desk: Sessions) -> None:
+        self._desk = desk
+        self._tables: dict[tuple[str, date, date], SessionTable] = {}
+        self._required: set[tuple[str, date]] = set()
+
+    async def between(self, calendar: str, first: date, last: date) -> SessionTable:
+        """Return the sessions with labels from `first` to `last`, both included."""
+        place = (calendar, first, last)
+        found = self._tables.get(place)
+        if found is None:
+            if len(self._tables) > _MOST_ANSWERS:
+                self._tables.clear()
+            found = self._tables[place] = await self._desk.between(calendar, first, last)
+        return found
+
+    async def require(self, calendar: str, last: date) -> None:
+        """Raise FatalError if nothing is known of the day `last` and the policy is `block`."""
+        place = (calendar, last)
+        if place not in self._required:
+            await self._desk.require(calendar, last)
+            if len(self._required) > _MOST_ANSWERS:
+                self._required.clear()
+            self._required.add(place)
