@@ -5,7 +5,7 @@ What is wrong with one is told at the argument under `with:` that brought it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
@@ -23,9 +23,16 @@ class Expansion:
     """Writes out the pipelines of one configuration."""
 
     def __init__(
-        self, tree: Tree, registry: Registry, problems: Problems, *, is_alone: bool = False
+        self,
+        tree: Tree,
+        registry: Registry,
+        problems: Problems,
+        *,
+        fill: Callable[[Tree, Path], Tree] = lambda tree, _: tree,
+        is_alone: bool = False,
     ) -> None:
-        """`is_alone`: there is no configuration around, so any name may be a dataset's."""
+        """`fill` substitutes in arguments. `is_alone`: any name may be that of a dataset."""
+        self._fill = fill
         self._is_alone = is_alone
         self._tree = tree
         self._registry = registry
@@ -61,7 +68,9 @@ class Expansion:
             self._problems.add((*path, "template"), "must be the name of a template")
             return None
         template = self._template(choice.value, (*path, "template"))
-        given = entry.child("with") or Tree({}, choice.mark, choice.key_mark)
+        given = self._fill(
+            entry.child("with") or Tree({}, choice.mark, choice.key_mark), (*path, "with")
+        )
         if template is None or not self._are_valid(template, given, (*path, "with")):
             return None
         body = self._body(template, given, choice.mark, path)

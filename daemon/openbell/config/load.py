@@ -111,7 +111,10 @@ def load(
     document = source if isinstance(source, Document) else open_document(source)
     tree, name, problems = _effective(document, profile, env, overrides)
     tree = with_python(tree, document.folder, seams.collect, problems)
-    tree = Expansion(tree, registry, problems).apply()
+    meaning = digest(tree)
+    problems = problems.moved_to(tree)
+    fill = Substitution(env, problems).apply
+    tree = Expansion(tree, registry, problems, fill=fill).apply()
     problems = problems.moved_to(tree)
     substitution = Substitution(env, problems)
     filled = substitution.apply(tree)
@@ -137,7 +140,7 @@ def load(
     deployment = Deployment(
         source=document.source,
         profile=name,
-        digest=digest(tree),
+        digest=meaning,
         providers=uses.providers,
         storage=uses.storage,
         datasets=graphs.datasets,

@@ -121,9 +121,13 @@ class Substitution:
 
 
 def takes_params(path: Path) -> bool:
-    """Return whether `path` lies in a node's settings, which are filled in when a run starts."""
+    """Return whether `path` lies in what is filled in when a run starts: settings of nodes.
+
+    Arguments of templates may become such settings; where they do not, they are told there.
+    """
     in_node = len(path) > 4 and path[0] == "pipelines" and path[2] == "nodes"
-    return in_node or (len(path) > 3 and path[0] == "jobs" and path[2] == "rules")
+    in_template = len(path) > 3 and path[0] == "pipelines" and path[2] == "with"
+    return in_node or in_template or (len(path) > 3 and path[0] == "jobs" and path[2] == "rules")
 
 
 def params_in(value: Plain) -> set[str]:

@@ -1,0 +1,1 @@
+"""Templates for tests, as a plugin would bring them."""
