@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from croniter import croniter
+
+from openbell.schedule.cron_columns import Column, plain_columns
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _LAST_YEAR = 9998
@@ -101,11 +103,7 @@ def read_cron(text: str) -> CronFields:
     Raises CronError, also for one that never fires.
     """
     _refuse_what_is_not_ours(text)
-    try:
-        expanded, nth = croniter.expand(text)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        reason = str(error).removeprefix(f"[{text.lower()}] ")
-        raise CronError(f"the cron expression {text!r} is not understood: {reason}") from error
+    expanded, nth = _expanded(text)
     if nth and expanded[2] != ["*"]:
         raise CronError(
             "a day of the month beside a # or L weekday means something else to every cron",
@@ -118,7 +116,7 @@ def read_cron(text: str) -> CronFields:
     weekdays = frozenset(columns[4])
     is_any_day = days >= frozenset(range(1, 32)) or (every[2] and every[4])
     chosen = {
-        int(weekday): frozenset(_LAST if str(n) == "l" else int(n) for n in which)
+        int(weekday): frozenset(_LAST if str(n) == "l" else int(str(n)) for n in which)
         for weekday, which in nth.items()
     }
     fields = _fields(
@@ -132,6 +130,18 @@ def read_cron(text: str) -> CronFields:
     if not any(fields.days_of(year, month) for year in _CYCLE for month in fields.months):
         raise CronError(f"the cron expression {text!r} never fires", "no month has such a day")
     return fields
+
+
+def _expanded(text: str) -> tuple[Sequence[Column], Mapping[str, Collection[object]]]:
+    """Return the columns of an expression as croniter reads them, and the chosen weekdays."""
+    plain = plain_columns(text)
+    if plain is not None:
+        return plain, {}
+    try:
+        return croniter.expand(text)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        reason = str(error).removeprefix(f"[{text.lower()}] ")
+        raise CronError(f"the cron expression {text!r} is not understood: {reason}") from error
 
 
 def _refuse_what_is_not_ours(text: str) -> None:

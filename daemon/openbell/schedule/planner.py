@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import islice, takewhile
@@ -19,10 +19,11 @@ from openbell.schedule.grammar import (
     Every,
     Grid,
     Once,
+    Predicate,
     Schedule,
     Trigger,
 )
-from openbell.schedule.states import is_true, known_span_us, resume_us
+from openbell.schedule.states import known_span_us, resume_us, truth
 from openbell.schedule.tables import Sessions, Tables
 from openbell.schedule.triggers import Moment, UnplannableError
 from openbell.schedule.zones import LocalTime
@@ -127,13 +128,15 @@ class Planner:
         fine step is not tried through a whole weekend.
         """
         is_fine = isinstance(schedule.trigger, Every | Cron | Grid)
-        asked = [(one, *self._sight(one.calendar)) for one in schedule.predicates]
+        asked = [
+            (one, self.sessions(one.calendar), self._truth(one)) for one in schedule.predicates
+        ]
         for moment in found:
             at_us = moment.at_us
             if at_us >= high_us:
                 return None
-            for predicate, sessions, local in asked:
-                if not is_true(predicate, sessions, local, at_us):
+            for predicate, sessions, holds in asked:  # noqa: B007 - the one that fails is asked again
+                if not holds(at_us):
                     break
             else:
                 yield moment
@@ -144,9 +147,9 @@ class Planner:
                     return again_us
         return None
 
-    def _sight(self, calendar: str) -> tuple[Sessions, LocalTime]:
-        sessions = self.sessions(calendar)
-        return sessions, self.local(sessions.zone)
+    def _truth(self, predicate: Predicate) -> Callable[[int], bool]:
+        sessions = self.sessions(predicate.calendar)
+        return truth(predicate, sessions, self.local(sessions.zone))
 
 
 def event_word(trigger: Trigger) -> str:

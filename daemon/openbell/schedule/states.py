@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 
 from openbell.schedule.durations import DAY_US, SECOND_US
 from openbell.schedule.grammar import Predicate
@@ -21,16 +22,30 @@ def known_span_us(sessions: Sessions) -> tuple[int, int]:
 
 def is_true(predicate: Predicate, sessions: Sessions, local: LocalTime, at_us: int) -> bool:
     """Return whether a predicate holds at an instant within `known_span_us`."""
-    match predicate.state:
-        case "in_session":
-            found = position_at(sessions, at_us) is not None
-        case "in_break":
-            found = _in_break(sessions, at_us)
-        case kind:
-            position = labelled_at(sessions, local, at_us)
-            wanted = "all" if kind == "session" else kind
-            found = position is not None and is_kind(sessions, wanted, position)
-    return found is not predicate.is_negated
+    return truth(predicate, sessions, local)(at_us)
+
+
+def truth(predicate: Predicate, sessions: Sessions, local: LocalTime) -> Callable[[int], bool]:
+    """Return what answers whether a predicate holds at an instant within `known_span_us`."""
+    wanted = not predicate.is_negated
+    if predicate.state in {"in_session", "in_break"}:
+        if predicate.state == "in_session":
+            starts_us, ends_us = sessions.opens_us, sessions.closes_us
+        else:
+            starts_us, ends_us = sessions.break_starts_us, sessions.break_ends_us
+
+        def is_inside(at_us: int) -> bool:
+            position = bisect_right(starts_us, at_us) - 1
+            return (position >= 0 and at_us < ends_us[position]) is wanted
+
+        return is_inside
+    kind = "all" if predicate.state == "session" else predicate.state
+
+    def is_labelled(at_us: int) -> bool:
+        position = labelled_at(sessions, local, at_us)
+        return (position is not None and is_kind(sessions, kind, position)) is wanted
+
+    return is_labelled
 
 
 def position_at(sessions: Sessions, at_us: int) -> int | None:
@@ -70,8 +85,3 @@ def resume_us(predicate: Predicate, sessions: Sessions, at_us: int) -> int:
         return at_us
     position = bisect_right(edges, at_us)
     return edges[position] if position < len(edges) else sessions.last_day * DAY_US
-
-
-def _in_break(sessions: Sessions, at_us: int) -> bool:
-    position = bisect_right(sessions.break_starts_us, at_us) - 1
-    return position >= 0 and at_us < sessions.break_ends_us[position]

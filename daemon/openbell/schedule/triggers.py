@@ -8,11 +8,21 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from openbell.schedule.durations import DAY_US, SECOND_US
-from openbell.schedule.grammar import Absent, Anchored, AtClock, Bound, Cron, Grid
+from openbell.schedule.grammar import (
+    Absent,
+    Anchored,
+    AtClock,
+    Bound,
+    Cron,
+    Grid,
+    Selector,
+)
 from openbell.schedule.selecting import selected
 from openbell.schedule.states import position_of
 from openbell.schedule.tables import Sessions
 from openbell.schedule.zones import LocalTime
+
+_EVERY_SESSION = Selector()
 
 
 class Moment(NamedTuple):
@@ -36,6 +46,11 @@ def anchored(trigger: Anchored, sessions: Sessions, from_us: int) -> Iterator[Mo
     first = max(positions[entry] - trigger.shift_sessions, 0)
     days, shift, offset_us = sessions.days, trigger.shift_sessions, trigger.offset_us
     has_one_each = isinstance(positions, range)
+    if has_one_each and trigger.selector == _EVERY_SESSION:
+        whole = instants_us[first + shift : len(days) + min(shift, 0)]
+        for at_us, day in zip(whole, days[first:], strict=False):
+            yield Moment(at_us + offset_us, day, 0)
+        return
     for position in selected(sessions, trigger.selector, first):
         target = position + shift
         if target >= len(days):

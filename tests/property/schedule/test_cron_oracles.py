@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openbell.schedule.cron import CronError, read_cron
+from openbell.schedule.cron_columns import plain_columns
 from openbell.schedule.parser import parse
 from openbell.schedule.planner import Planner
 
@@ -84,6 +85,38 @@ def test_wall_clocks_agree_with_croniter(text: str, start: datetime) -> None:
     start = start.replace(microsecond=0)
     oracle = croniter(text, start)
     assert ours(text, start, 12) == [oracle.get_next(datetime) for _ in range(12)]
+
+
+@given(text=crons | st.sampled_from(CRONS), seconds=st.sampled_from(("", " *", " */7", " 0,30")))
+def test_plain_columns_are_what_croniter_reads(text: str, seconds: str) -> None:
+    text += seconds if len(text.split()) == 5 else ""
+    found = plain_columns(text)
+    if found is not None:
+        columns, nth = croniter.expand(text)
+        assert found == columns
+        assert nth == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("*/5 * * * *", "0-59 * * * *", "0 0 1-31 * 1", "0 0 1-31 * *", "0 0 * * 0-6"),
+        *("0 0 1 * 0-6", "0 0 1 * 0,1,2,3-6", "07 08 09 01 05", "1-9/3,*/20 0 * 1-12 *"),
+    ],
+)
+def test_plain_columns_agree_on_what_counts_as_all(text: str) -> None:
+    assert plain_columns(text) == croniter.expand(text)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("60 * * * *", "0 0 0 * *", "*/0 * * * *", "5-5 * * * *", "9-1 * * * *", "0 0 * * 7"),
+        *("0 0 L * *", "0 0 * JAN *", "5/10 * * * *", "*,5 * * * *", "? * * * *", "100 * * * *"),
+    ],
+)
+def test_what_is_not_plain_is_left_to_croniter(text: str) -> None:
+    assert plain_columns(text) is None
 
 
 CHANGES = ("2026-03-07", "2026-03-28", "2026-04-04", "2026-10-03", "2026-10-24", "2026-10-31")
