@@ -16,6 +16,7 @@ from openbell.cli import (
     differences,
     inspection,
     listing,
+    rehearsing,
     running,
     schedules,
     serving,
@@ -54,6 +55,7 @@ def build() -> typer.Typer:
         data,
         calendars,
         schedules,
+        rehearsing,
     ):
         module.register(app)
     return app
