@@ -115,6 +115,7 @@ class SchedulerDouble:
     def _switch(self, schedule_id: str, *, paused: bool) -> ScheduleStatus:
         status = self._find(schedule_id)
         record = replace(status.record, paused=paused)
-        state = "paused" if paused else "active"
-        self._statuses[schedule_id] = replace(status, record=record, state=state)
+        self._statuses[schedule_id] = replace(
+            status, record=record, state="paused" if paused else "active"
+        )
         return self._statuses[schedule_id]

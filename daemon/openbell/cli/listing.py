@@ -11,6 +11,7 @@ from openbell.cli.connect import client
 from openbell.cli.control import RUN_COLUMNS, PipelineName, RunId
 from openbell.cli.options import Output, Socket, StateDir, Tz
 from openbell.cli.render import Format, Printer
+from openbell.cli.schedule_control import schedules
 
 _NODE_COLUMNS = ("node", "op", "state", "attempts", "outcome", "rows_in", "rows_out", "error")
 _BUDGET_COLUMNS = (
@@ -99,14 +100,6 @@ def datasets(
     items = client(socket, state_dir).items("/api/v1/datasets")
     columns = ("name", "provider", "schema", "interval", "calendar", "symbols")
     Printer(output).rows(items, columns)
-
-
-def schedules(
-    output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
-) -> None:
-    """List what is scheduled."""
-    items = client(socket, state_dir).items("/api/v1/schedules")
-    Printer(output).rows(items, ("pipeline", "schedule", "state"))
 
 
 def budgets(

@@ -76,7 +76,7 @@ def run(
     if len(names) != 1:
         raise CliError(USAGE, "name one job or pipeline", hint="mdp run --config FILE --job NAME")
     options: dict[str, Any] = {
-        "params": dict(map(_param, param or ())),
+        "params": dict(map(param_of, param or ())),
         "session": _date(session, "--session"),
         "start": _date(start, "--from"),
         "end": _date(end, "--to"),
@@ -306,7 +306,8 @@ def _written(summary: dict[str, Any]) -> int:
     return sum(node["rows_out"] for node in summary["nodes"].values() if node["op"] == "write")
 
 
-def _param(text: str) -> tuple[str, Any]:
+def param_of(text: str) -> tuple[str, Any]:
+    """Return the name and the value of `-p NAME=VALUE`; a value that is JSON is read as that."""
     import json
 
     key, equals, value = text.partition("=")

@@ -1,46 +1,46 @@
-"""Verbs about schedules: `mdp schedule next`, `explain` and `conflicts`. No daemon is needed."""
+"""Verbs about schedules: `mdp schedule next`, `explain` and `conflicts` need no daemon."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from textwrap import shorten
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openbell.cli import conflicts
-from openbell.cli.errors import FAILED, USAGE, CliError
+from openbell.cli import conflicts, schedule_control
+from openbell.cli.errors import USAGE, CliError
 from openbell.cli.options import ConfigFile, Output, Profile, StateDir, Tz
 from openbell.cli.render import Format, Printer, say
+from openbell.cli.schedule_control import OfPipeline
+from openbell.cli.schedule_source import Asked, Source
 
 if TYPE_CHECKING:
     from openbell.schedule.fires import Fire
-    from openbell.schedule.grammar import Schedule
     from openbell.schedule.planner import Planner
 
-_AHEAD = timedelta(days=400)
 _COLUMNS = ("at", "session", "event", "index")
+_PIPELINE_COLUMNS = ("at", "schedule", "session", "event", "index")
 
 Expression = Annotated[
-    str, typer.Argument(metavar="EXPR", help="A schedule, such as 'XNYS close + 30m'.")
+    str | None, typer.Argument(metavar="[EXPR]", help="A schedule, such as 'XNYS close + 30m'.")
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    group = typer.Typer(no_args_is_help=True, help="Ask when schedules fire, and why.")
+    group = typer.Typer(no_args_is_help=True, help="When pipelines run by themselves, and why.")
     group.command("next")(following)
     group.command()(explain)
     group.command("conflicts")(conflicts.show)
+    schedule_control.register(group)
     app.add_typer(group, name="schedule")
 
 
 def following(
     *,
-    expression: Expression,
+    expression: Expression = None,
+    pipeline: OfPipeline = None,
     after: Annotated[
         str | None, typer.Option("--after", help="An instant or a day (UTC) [now].")
     ] = None,
@@ -53,22 +53,24 @@ def following(
     output: Output = Format.TABLE,
     tz: Tz = "UTC",
 ) -> None:
-    """Show the next fires of a schedule, strictly after an instant."""
+    """Show the next fires of a schedule, or of a pipeline's, strictly after an instant."""
+    from heapq import merge
+    from itertools import islice, repeat
+
     instant = _instant("--after", after)
-    place = _Place(config, profile, state_dir)
-    printer = Printer(output, tz)
-    planned = place.planned(expression, instant)
-    fires = planned.planner.next(planned.schedule, instant, count)
-    printer.rows([_row(fire) for fire in fires], _COLUMNS)
-    if len(fires) < count:
-        horizon = planned.planner.horizon(planned.schedule)
-        end = "it fires no more" if horizon is None else f"its calendars are known to {horizon}"
-        say(f"{len(fires)} of {count}: {end}")
+    asked, planner = Source(config, profile, state_dir).asked(expression, pipeline, instant)
+    due = [zip(one.fires(planner, instant), repeat(one)) for one in asked]  # noqa: B905 - one has no end
+    found = list(islice(merge(*due, key=lambda pair: pair[0].at), count))
+    rows = [_row(fire) if pipeline is None else _named(fire, one) for fire, one in found]
+    Printer(output, tz).rows(rows, _COLUMNS if pipeline is None else _PIPELINE_COLUMNS)
+    if len(found) < count:
+        say(f"{len(found)} of {count}: {_end(asked, planner)}")
 
 
 def explain(
     *,
-    expression: Expression,
+    expression: Expression = None,
+    pipeline: OfPipeline = None,
     at: Annotated[str, typer.Option("--at", help="An instant, such as 2026-11-27T18:00Z.")],
     config: ConfigFile = None,
     profile: Profile = None,
@@ -76,89 +78,61 @@ def explain(
     output: Output = Format.TABLE,
     tz: Tz = "UTC",
 ) -> None:
-    """Say step by step why a schedule fires at an instant or does not."""
+    """Say step by step why a schedule, or each of a pipeline's, fires at an instant or does not."""
+    instant = _instant("--at", at)
+    asked, planner = Source(config, profile, state_dir).asked(expression, pipeline, instant)
+    found = [_explained(one, planner, instant) for one in asked]
+    printer = Printer(output, tz)
+    if output is Format.TABLE:
+        for record in found:
+            _tell(record, printer)
+    elif pipeline is None:
+        printer.record(found[0])
+    else:
+        printer.rows(found, ())
+
+
+def _explained(one: Asked, planner: Planner, instant: datetime) -> dict[str, Any]:
     from openbell.schedule.explain import explain as explained
 
-    instant = _instant("--at", at)
-    planned = _Place(config, profile, state_dir).planned(expression, instant)
-    found = explained(planned.planner, planned.schedule, instant)
-    printer = Printer(output, tz)
-    if output is not Format.TABLE:
-        record = {
-            "at": _text(instant),
-            "schedule": found.text,
-            "fingerprint": planned.schedule.fingerprint,
-            "fires": [_row(fire) for fire in found.fires],
-            "steps": [{"met": step.is_met, "text": step.text} for step in found.steps],
-            "previous": found.previous and _row(found.previous),
-            "next": found.next and _row(found.next),
-        }
-        printer.record(record)
-        return
-    verb = "fires" if found.fires else "does not fire"
-    print(f"{found.text} {verb} at {printer.instant(_text(instant))}")
-    for step in found.steps:
-        mark = {None: " ", True: "+", False: "-"}[step.is_met]
-        print(f"  {mark} {step.text}")
-    for word, fire in (("before", found.previous), ("after", found.next)):
-        print(f"{word + ':':<8}{printer.instant(_text(fire.at)) if fire else '-'}")
+    found = explained(planner, one.schedule, instant)
+    steps = [{"met": step.is_met, "text": step.text} for step in found.steps]
+    if not one.is_active(instant):
+        span = [_text(at) if at else "ever" for at in (one.use.active_from, one.use.active_until)]
+        text = f"it is active from {span[0]} until {span[1]} only"
+        steps.append({"met": False, "text": text})
+    before, after = found.previous, next(one.fires(planner, instant), None)
+    return {
+        "at": _text(instant),
+        "schedule": found.text,
+        "fingerprint": one.schedule.fingerprint,
+        "fires": [_row(fire) for fire in found.fires if one.is_active(fire.at)],
+        "steps": steps,
+        "previous": _row(before) if before and one.is_active(before.at) else None,
+        "next": after and _row(after),
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    schedule: Schedule
-    planner: Planner
+def _tell(record: dict[str, Any], printer: Printer) -> None:
+    verb = "fires" if record["fires"] else "does not fire"
+    print(f"{record['schedule']} {verb} at {printer.instant(record['at'])}")
+    for step in record["steps"]:
+        mark = {None: " ", True: "+", False: "-"}[step["met"]]
+        print(f"  {mark} {step['text']}")
+    for word, key in (("before", "previous"), ("after", "next")):
+        fire = record[key]
+        print(f"{word + ':':<8}{printer.instant(fire['at']) if fire else '-'}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Whose calendars: those of a configuration when there is one, else the library's."""
+def _end(asked: Sequence[Asked], planner: Planner) -> str:
+    horizons = [end for one in asked if (end := planner.horizon(one.schedule)) is not None]
+    if not horizons:
+        return "it fires no more"
+    return f"its calendars are known to {min(horizons)}"
 
-    config: Path | None
-    profile: str | None
-    state_dir: Path | None
 
-    def planned(self, expression: str, instant: datetime) -> _Planned:
-        """Return the schedule, and a planner with the tables that it needs."""
-        import anyio
-
-        from openbell.app.offline import loaded_tables
-        from openbell.calendars.names import CalendarCatalog
-        from openbell.cli.configuration import load
-        from openbell.model.calendars import CalendarRules
-        from openbell.model.places import config_file, state_dir
-        from openbell.schedule.errors import ScheduleError
-        from openbell.schedule.parser import parse
-        from openbell.schedule.planner import Planner
-        from openbell.sdk.clock import SystemClock
-        from openbell.sdk.errors import FatalError
-
-        deployment = None
-        if config_file(os.environ, self.config) is not None:
-            deployment = load(self.config, self.profile, None)[0].deployment
-        rules = deployment.calendars if deployment else CalendarRules()
-        try:
-            schedule = parse(expression, CalendarCatalog(rules))
-        except ScheduleError as error:
-            raise CliError(
-                USAGE, "this is no schedule", hint=error.hint, details=error.picture
-            ) from error
-
-        async def tables() -> Planner:
-            store = await loaded_tables(
-                state_dir(os.environ, self.state_dir),
-                schedule.calendars,
-                clock=SystemClock(),
-                through=(instant + _AHEAD).date(),
-                rules=rules,
-                overlays=deployment.overlays if deployment else (),
-            )
-            return Planner(store)
-
-        try:
-            return _Planned(schedule, anyio.run(tables))
-        except FatalError as error:
-            raise CliError(FAILED, shorten(str(error), 300)) from error
+def _named(fire: Fire, one: Asked) -> dict[str, Any]:
+    return {"at": _text(fire.at), "schedule": one.use.expression, **_row(fire)}
 
 
 def _row(fire: Fire) -> dict[str, Any]:

@@ -81,3 +81,78 @@ def test_a_calendar_that_cannot_be_built_is_told_in_a_line() -> None:
     assert done.code == 1
     assert "calendar 'XTAE' cannot be built" in done.err
     assert len(done.err) < 500
+
+
+PIPELINE = """\
+version: 2
+providers: {made_up: {type: synthetic}}
+storage: {primary: {type: lake, uri: ./lake}}
+datasets: {bars: {provider: made_up, symbols: [A], interval: 1d, calendar: 24/7}}
+jobs:
+  fill:
+    dataset: bars
+    mode: backfill
+    schedule:
+      - every 1h
+      - {when: every 90m, active: {from: 2026-11-21T03:00Z, until: 2026-11-21T06:00Z}}
+  rare: {dataset: bars, mode: backfill}
+"""
+
+
+def test_a_pipeline_s_name_stands_for_all_of_its_schedules(tmp_path: Path) -> None:
+    (tmp_path / "openbell.yaml").write_text(PIPELINE)
+    arguments = ("--pipeline", "fill", "--after", "2026-11-21T02:00Z", "-n", 6)
+    done = mdp("schedule", "next", *arguments, "-o", "json")
+    assert [(fire["at"][11:16], fire["schedule"]) for fire in done.json] == [
+        ("03:00", "every 1h"),
+        ("03:00", "every 90m"),
+        ("04:00", "every 1h"),
+        ("04:30", "every 90m"),
+        ("05:00", "every 1h"),
+        ("06:00", "every 1h"),
+    ]
+    head = mdp("schedule", "next", *arguments).out.splitlines()[0].split()
+    assert head == ["AT", "SCHEDULE", "SESSION", "EVENT", "INDEX"]
+
+
+def test_each_schedule_of_a_pipeline_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "openbell.yaml").write_text(PIPELINE)
+    arguments = ("schedule", "explain", "--pipeline", "fill", "--at", "2026-11-21T06:00Z")
+    first, second = mdp(*arguments, "-o", "json").json
+    assert (len(first["fires"]), second["fires"], second["next"]) == (1, [], None)
+    text = "it is active from 2026-11-21T03:00:00Z until 2026-11-21T06:00:00Z only"
+    assert second["steps"][-1] == {"met": False, "text": text}
+    out = mdp(*arguments).out
+    assert "every 1h fires at" in out
+    assert "every 1h30m does not fire at" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("next",), 2, "give a schedule, or a pipeline with --pipeline"),
+        (("next", "every 1h", "--pipeline", "fill"), 2, "give a schedule, or a pipeline"),
+        (("next", "--pipeline", "fil"), 4, "did you mean 'fill'?"),
+        (("next", "--pipeline", "x"), 4, "there are: fill, rare"),
+        (("next", "--pipeline", "rare"), 4, "'rare' has no schedule in the configuration"),
+    ],
+)
+def test_what_cannot_be_asked_says_why(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    (tmp_path / "openbell.yaml").write_text(PIPELINE)
+    done = mdp("schedule", *arguments)
+    assert (done.code, words in done.err) == (code, True), done.err
+
+
+def test_without_a_configuration_there_is_no_pipeline() -> None:
+    done = mdp("schedule", "next", "--pipeline", "fill")
+    assert (done.code, "there is no configuration" in done.err) == (4, True)
+
+
+def test_corrections_made_by_hand_count() -> None:
+    arguments = ("schedule", "next", "24/7 open", "--after", "2026-11-24", "-n", 1, "-o", "json")
+    assert mdp(*arguments).json[0]["session"] == "2026-11-25"
+    closed = ("24/7", "2026-11-25", "closed", "--reason", "moved house")
+    assert mdp("calendar", "overlay", "add", *closed).code == 0
+    assert mdp(*arguments).json[0]["session"] == "2026-11-26"

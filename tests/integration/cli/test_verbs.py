@@ -16,6 +16,7 @@ from doubles.serving import Served, serving
 
 from openbell.model.control import Submission
 from openbell.model.runs import RunState
+from openbell.model.schedules import ScheduleUse
 
 pytestmark = pytest.mark.integration
 
@@ -132,6 +133,7 @@ async def test_a_refused_user_ends_with_77(tmp_path: Path) -> None:
 async def test_get_lists(served: Served, what: str, head: str, seen: str) -> None:
     run = await served.engine.submit(JOB)
     await served.engine.finish(run.run_id)
+    served.engine.scheduler.keep("lean_daily", ScheduleUse(expression="XNYS close + 30m"))
 
     table = await mdp_beside("get", what)
     as_json = await mdp_beside("get", what, "-o", "json")
