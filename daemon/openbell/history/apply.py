@@ -5,7 +5,13 @@ from __future__ import annotations
 import sqlite3
 from typing import assert_never
 
-from openbell.history import apply_calendars, apply_nodes, apply_runs, apply_schedules
+from openbell.history import (
+    apply_calendars,
+    apply_letters,
+    apply_nodes,
+    apply_runs,
+    apply_schedules,
+)
 from openbell.history.apply_schedules import ScheduleEvent
 from openbell.history.durable import OtherEvent
 from openbell.history.queries import Statements
@@ -17,6 +23,10 @@ STANDS_ALONE = (
     ev.ScheduleAdvanced,
     ev.SchedulePaused,
     ev.PipelinePaused,
+    ev.DeadLettered,
+    ev.LetterReplayed,
+    ev.LetterPurged,
+    ev.DecisionNoted,
 )
 """Events whose tables no other event touches: their place among those others does not matter."""
 
@@ -54,6 +64,8 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             | ev.PipelinePaused()
         ):
             _apply_plan(db, event)
+        case ev.DeadLettered() | ev.LetterReplayed() | ev.LetterPurged() | ev.DecisionNoted():
+            apply_letters.apply(db, event)
         case (
             ev.ActorCrashed()
             | ev.PipelineParked()

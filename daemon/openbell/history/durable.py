@@ -39,6 +39,15 @@ OtherEvent: TypeAlias = (
     | ev.ScheduleAdvanced
     | ev.ClockJumped
     | ev.PipelinePaused
+    | ev.RunHeld
+    | ev.ApprovalAsked
+    | ev.ApprovalAnswered
+    | ev.ItemsListed
+    | ev.ItemsChanged
+    | ev.DeadLettered
+    | ev.LetterReplayed
+    | ev.LetterPurged
+    | ev.DecisionNoted
     | ev.DaemonStarted
     | ev.DaemonStopping
 )

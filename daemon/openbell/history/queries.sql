@@ -591,3 +591,194 @@ WHERE schedule_id = :schedule_id;
 -- name: delete_fire
 -- Forget what became of a fire.
 DELETE FROM fires WHERE pipeline = :pipeline AND identity = :identity;
+
+-- name: open_runs
+-- Some runs that have not ended, oldest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
+FROM pipeline_runs WHERE finished_at_us IS NULL AND run_id > :after ORDER BY run_id LIMIT :limit;
+
+-- name: open_runs_of_pipeline
+-- Some runs of one pipeline that have not ended, oldest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
+FROM pipeline_runs
+WHERE pipeline = :pipeline AND finished_at_us IS NULL AND run_id > :after ORDER BY run_id LIMIT :limit;
+
+-- name: nodes_of_runs
+-- The nodes of some runs, each run's in definition order.
+SELECT n.run_id, n.node, n.op, n.state, n.attempts, n.started_at_us, n.finished_at_us, n.outcome, n.error, n.error_kind,
+    n.retry_at_us, n.rows_in, n.rows_out, n.rows_written, n.rows_unchanged, n.rows_quarantined, n.size_bytes, n.verdict, n.output,
+    n.reason
+FROM json_each(:run_ids) AS r CROSS JOIN pipeline_nodes AS n
+WHERE n.run_id = r.value ORDER BY r.key, n.position;
+
+-- name: attempts_of_runs
+-- The attempts of some runs, oldest first.
+SELECT a.attempt_id, a.run_id, a.node, a.number, a.state, a.started_at_us, a.finished_at_us, a.worker_pid, a.error_kind,
+    a.error, a.traceback, a.cpu_s, a.peak_memory_bytes
+FROM json_each(:run_ids) AS r CROSS JOIN job_executions AS a
+WHERE a.run_id = r.value ORDER BY a.rowid;
+
+-- name: insert_letter
+-- Keep work that failed for good.
+INSERT INTO dead_letters (
+    letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us
+)
+VALUES (
+    :letter_id, :run_id, :pipeline, :node, :item, 'waiting', :error_kind, :error, :traceback, :attempts, :params, :input,
+    :at_us
+);
+
+-- name: settle_letter
+-- A letter is replayed, or given up.
+UPDATE dead_letters SET state = :state, replayed_by = :run_id, settled_at_us = :at_us, settled_by = :by
+WHERE letter_id = :letter_id AND state = 'waiting';
+
+-- name: letter
+-- One dead letter.
+SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
+    replayed_by, settled_at_us, settled_by
+FROM dead_letters WHERE letter_id = :letter_id;
+
+-- name: letters_newest
+-- Dead letters, newest first.
+SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
+    replayed_by, settled_at_us, settled_by
+FROM dead_letters WHERE letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+
+-- name: letters_in_state
+-- Dead letters that stand in one state, newest first.
+SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
+    replayed_by, settled_at_us, settled_by
+FROM dead_letters WHERE state = :state AND letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+
+-- name: letters_of_pipeline
+-- Dead letters of one pipeline, newest first.
+SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
+    replayed_by, settled_at_us, settled_by
+FROM dead_letters WHERE pipeline = :pipeline AND letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+
+-- name: letters_of_pipeline_in_state
+-- Dead letters of one pipeline that stand in one state, newest first.
+SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
+    replayed_by, settled_at_us, settled_by
+FROM dead_letters
+WHERE pipeline = :pipeline AND state = :state AND letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+
+-- name: delete_settled_letters
+-- Forget some letters that were replayed or purged long ago.
+DELETE FROM dead_letters WHERE letter_id IN (
+    SELECT letter_id FROM dead_letters WHERE settled_at_us < :before_us LIMIT :limit
+);
+
+-- name: insert_decision
+-- Keep why something did not run, unless that was the last thing said about it.
+INSERT INTO decisions (noted_at_us, pipeline, run_id, node, what, reason)
+SELECT :at_us, :pipeline, :run_id, :node, :what, :reason
+WHERE (:what, :reason) IS NOT (
+    SELECT what, reason FROM decisions
+    WHERE run_id = :run_id AND pipeline = :pipeline AND node = :node ORDER BY id DESC LIMIT 1
+);
+
+-- name: delete_decisions_beyond
+-- Forget what is older than the newest decisions about one run, or about a pipeline outside its runs.
+DELETE FROM decisions WHERE run_id = :run_id AND pipeline = :pipeline AND id <= (
+    SELECT id FROM decisions WHERE run_id = :run_id AND pipeline = :pipeline ORDER BY id DESC LIMIT 1 OFFSET :kept
+);
+
+-- name: decisions_newest
+-- Decisions, newest first.
+SELECT id, noted_at_us, pipeline, run_id, node, what, reason FROM decisions WHERE id < :before ORDER BY id DESC LIMIT :limit;
+
+-- name: decisions_of_run
+-- Decisions about one run, newest first.
+SELECT id, noted_at_us, pipeline, run_id, node, what, reason FROM decisions
+WHERE run_id = :run_id AND id < :before ORDER BY id DESC LIMIT :limit;
+
+-- name: decisions_of_pipeline
+-- Decisions about one pipeline and its runs, newest first.
+SELECT id, noted_at_us, pipeline, run_id, node, what, reason FROM decisions
+WHERE pipeline = :pipeline AND id < :before ORDER BY id DESC LIMIT :limit;
+
+-- name: delete_decisions_of_run
+-- Forget the decisions about a run.
+DELETE FROM decisions WHERE run_id = :run_id;
+
+-- name: delete_old_decisions
+-- Forget some old decisions about no run.
+DELETE FROM decisions WHERE id IN (
+    SELECT id FROM decisions WHERE run_id = '' AND noted_at_us < :before_us LIMIT :limit
+);
+
+-- name: hold_run
+-- Say why a run stays in the queue.
+UPDATE pipeline_runs SET reason = :reason WHERE run_id = :run_id AND state = 'queued';
+
+-- name: ask_approval
+-- Keep a question to a person; asked again it stays as it is.
+INSERT INTO approvals (run_id, node, item, pipeline, question, labels, asked_at_us, deadline_at_us)
+VALUES (:run_id, :node, :item, :pipeline, :question, :labels, :at_us, :deadline_at_us)
+ON CONFLICT (run_id, node, item) DO NOTHING;
+
+-- name: answer_approval
+-- Keep the answer to a question that has none.
+UPDATE approvals SET label = :label, answered_by = :by, answered_at_us = :at_us
+WHERE run_id = :run_id AND node = :node AND item = :item AND label IS NULL;
+
+-- name: approvals_of_run
+-- The questions of a run.
+SELECT run_id, pipeline, node, item, question, labels, asked_at_us, deadline_at_us, label, answered_by,
+    answered_at_us
+FROM approvals WHERE run_id = :run_id ORDER BY asked_at_us, node, item;
+
+-- name: open_approvals
+-- Questions that nobody answered in runs that are under way, oldest first.
+SELECT a.run_id, a.pipeline, a.node, a.item, a.question, a.labels, a.asked_at_us, a.deadline_at_us, a.label,
+    a.answered_by, a.answered_at_us
+FROM approvals AS a JOIN pipeline_runs AS r ON r.run_id = a.run_id
+WHERE a.label IS NULL AND r.finished_at_us IS NULL ORDER BY a.asked_at_us, a.run_id, a.node, a.item;
+
+-- name: insert_item
+-- Give a node one of its items.
+INSERT INTO node_items (run_id, node, idx, item, state) VALUES (:run_id, :node, :number, :item, 'pending');
+
+-- name: change_item
+-- An instance of a node went to another state; one that ended stays as it ended.
+UPDATE node_items
+SET state = :state, attempts = max(attempts, :attempt), outcome = :outcome, error = :error,
+    error_kind = :error_kind, retry_at_us = :retry_at_us, output = coalesce(:output, output),
+    started_at_us = CASE WHEN :is_begun THEN coalesce(started_at_us, :at_us) ELSE started_at_us END,
+    finished_at_us = CASE WHEN :is_final THEN :at_us END
+WHERE run_id = :run_id AND node = :node AND idx = :number AND finished_at_us IS NULL;
+
+-- name: items
+-- Items of a node after one, in order.
+SELECT run_id, node, idx, item, state, attempts, outcome, error, error_kind, retry_at_us, output,
+    started_at_us, finished_at_us
+FROM node_items
+WHERE run_id = :run_id AND node = :node AND idx > :after AND (:only_open = 0 OR finished_at_us IS NULL)
+ORDER BY idx LIMIT :limit;
+
+-- name: item_counts
+-- How many items of a node stand in each state.
+SELECT state, count(*) FROM node_items WHERE run_id = :run_id AND node = :node GROUP BY state;
+
+-- name: succeeded
+-- Whether a pipeline has a successful run of a session.
+SELECT 1 FROM pipeline_runs
+WHERE pipeline = :pipeline AND session = :session AND state = 'success' AND dry_run = 0 LIMIT 1;
+
+-- name: committed_span
+-- What of a span is committed into a dataset by live runs, or before their pipeline last succeeded.
+SELECT min(l.start_at_us), max(l.end_at_us)
+FROM data_lineage AS l JOIN pipeline_runs AS r ON r.run_id = l.run_id
+WHERE l.dataset = :dataset AND l.end_at_us > :start_at_us AND l.start_at_us < :end_at_us
+    AND (
+        r.mode = 'live' OR l.committed_at_us <= (
+            SELECT s.finished_at_us FROM pipeline_runs AS s
+            WHERE s.pipeline = l.pipeline AND s.state = 'success' ORDER BY s.run_id DESC LIMIT 1
+        )
+    );

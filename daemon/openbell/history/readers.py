@@ -1,21 +1,15 @@
-"""Answers, from connections that can only read."""
+"""Answers about definitions, runs, schedules and calendars."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, TypeVar
-
-import aiosqlite
-import anyio
+from typing import Any
 
 from openbell.history import records
-from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryReadError
-from openbell.history.opening import connect, is_damage, open_reader
-from openbell.history.queries import load_queries
+from openbell.history.connections import ABOVE_EVERY_ID
+from openbell.history.connections import Readers as Readers
+from openbell.history.letter_answers import LetterAnswers
 from openbell.model.bodies import encode_plain
 from openbell.model.calendars import OverlayRecord
 from openbell.model.events import StoredEvent
@@ -33,82 +27,12 @@ from openbell.model.runs import (
 from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fire_place
 from openbell.sdk.values import to_us
 
-_T = TypeVar("_T")
 
-_ABOVE_EVERY_ID = "\U0010ffff"
-_CLOSE_S = 5.0
-
-
-class Readers:
-    """A few reading connections, each used by one caller at a time; a write never waits for them."""
-
-    def __init__(self, path: Path, *, count: int = 2, busy_timeout_s: float = 5.0) -> None:
-        self._path = path
-        self._count = count
-        self._busy_timeout_s = busy_timeout_s
-        self._queries = load_queries()
-        self._idle: list[aiosqlite.Connection] = []
-        self._is_open = False
-        self._lent = anyio.Semaphore(count)
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Keep the connections open inside the block."""
-        async with AsyncExitStack() as stack:
-            for _ in range(self._count):
-                _, connection = await connect(
-                    lambda: open_reader(self._path, busy_timeout_s=self._busy_timeout_s)
-                )
-                stack.push_async_callback(close_connection, connection)
-                self._idle.append(connection)
-            self._is_open = True
-            try:
-                yield
-            finally:
-                self._is_open = False
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[aiosqlite.Connection]:
-        """Lend a connection; waits while all are lent."""
-        async with self._lent:
-            if not self._is_open:
-                raise HistoryClosedError(self._path)
-            connection = self._idle.pop()
-            try:
-                yield connection
-            except sqlite3.Error as error:
-                if is_damage(error):
-                    raise HistoryDamagedError(self._path, str(error)) from error
-                raise HistoryReadError(self._path, str(error)) from error
-            finally:
-                self._idle.append(connection)
-
-    async def rows(
-        self, query: str, parameters: Mapping[str, Any], make: Callable[[records.Row], _T]
-    ) -> list[_T]:
-        """Return what `make` makes of each row of the block's answer."""
-        async with self.connection() as connection:
-            rows = await connection.execute_fetchall(self._queries[query], parameters)
-        return [make(row) for row in rows]
-
-    async def first(
-        self, query: str, parameters: Mapping[str, Any], make: Callable[[records.Row], _T]
-    ) -> _T | None:
-        """Return what `make` makes of the first row, or None."""
-        rows = await self.rows(query, parameters, make)
-        return rows[0] if rows else None
-
-
-async def close_connection(connection: aiosqlite.Connection) -> None:
-    """Close `connection`, also when the scope around is cancelled."""
-    with anyio.move_on_after(_CLOSE_S, shield=True):
-        await connection.close()
-
-
-class Answers:
+class Answers(LetterAnswers):
     """The reading half of `History`."""
 
     def __init__(self, readers: Readers) -> None:
+        super().__init__(readers)
         self._readers = readers
 
     async def run(self, run_id: str) -> RunRecord | None:
@@ -121,7 +45,7 @@ class Answers:
         row = {
             "pipeline": wanted.pipeline,
             "job_id": wanted.job_id,
-            "before": wanted.before or _ABOVE_EVERY_ID,
+            "before": wanted.before or ABOVE_EVERY_ID,
             "limit": wanted.limit,
             "states": encode_plain(states),
         }

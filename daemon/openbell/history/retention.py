@@ -11,6 +11,7 @@ RUNS_A_STEP = 10
 EVENTS_A_STEP = 500
 PAGES_A_STEP = 250
 
+_OLD_ROWS = ("delete_old_events", "delete_settled_letters", "delete_old_decisions")
 _ABOVE_EVERY_ID = "\U0010ffff"
 
 
@@ -36,7 +37,8 @@ class Pruning:
         old = {"before_us": self.before_us, "limit": EVENTS_A_STEP}
         if _forget_fires(db, old):
             return 0
-        if db.run("delete_old_events", old).rowcount < EVENTS_A_STEP:
+        forgotten = [db.run(query, old).rowcount for query in _OLD_ROWS]
+        if max(forgotten) < EVENTS_A_STEP:
             (free_count,) = db.first("free_pages", {})
             for _ in range(min(free_count, PAGES_A_STEP)):
                 db.run("give_back_page", {})
@@ -61,6 +63,7 @@ class Pruning:
 
 def _forget(db: Statements, run_id: str) -> None:
     db.run("delete_events_of_run", {"run_id": run_id})
+    db.run("delete_decisions_of_run", {"run_id": run_id})
     for (job_id,) in db.run("delete_run", {"run_id": run_id}).fetchall():
         db.run("delete_job_without_runs", {"job_id": job_id})
 

@@ -1,5 +1,23 @@
 -- The sum of all migrations, written by a test's rule: one statement a block, by name. Read it; never edit it.
 
+CREATE TABLE approvals (
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    item INTEGER NOT NULL,
+    pipeline TEXT NOT NULL,
+    question TEXT NOT NULL,
+    labels TEXT NOT NULL CHECK (json_valid(labels)),
+    asked_at_us INTEGER NOT NULL,
+    deadline_at_us INTEGER,
+    label TEXT,
+    answered_by TEXT NOT NULL DEFAULT '',
+    answered_at_us INTEGER,
+    PRIMARY KEY (run_id, node, item),
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX approvals_open ON approvals (asked_at_us) WHERE label IS NULL;
+
 CREATE TABLE calendar_overlays (
     overlay_id TEXT NOT NULL PRIMARY KEY,
     calendar TEXT NOT NULL,
@@ -49,6 +67,51 @@ CREATE TABLE data_lineage (
 CREATE INDEX data_lineage_by_dataset ON data_lineage (dataset, id);
 
 CREATE INDEX data_lineage_by_run ON data_lineage (run_id, node);
+
+CREATE INDEX data_lineage_by_time ON data_lineage (dataset, end_at_us, start_at_us);
+
+CREATE TABLE dead_letters (
+    letter_id TEXT NOT NULL PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    node TEXT NOT NULL,
+    item TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'replayed', 'purged')),
+    error_kind TEXT NOT NULL,
+    error TEXT NOT NULL,
+    traceback TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    params TEXT NOT NULL CHECK (json_valid(params)),
+    input TEXT CHECK (input IS NULL OR json_valid(input)),
+    created_at_us INTEGER NOT NULL,
+    replayed_by TEXT,
+    settled_at_us INTEGER,
+    settled_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE INDEX dead_letters_by_end ON dead_letters (settled_at_us) WHERE settled_at_us IS NOT NULL;
+
+CREATE INDEX dead_letters_by_pipeline ON dead_letters (pipeline, letter_id);
+
+CREATE INDEX dead_letters_by_pipeline_and_state ON dead_letters (pipeline, state, letter_id);
+
+CREATE INDEX dead_letters_by_state ON dead_letters (state, letter_id);
+
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    noted_at_us INTEGER NOT NULL,
+    pipeline TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    what TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX decisions_by_age ON decisions (noted_at_us) WHERE run_id = '';
+
+CREATE INDEX decisions_by_pipeline ON decisions (pipeline, id);
+
+CREATE INDEX decisions_by_run ON decisions (run_id, id);
 
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -140,6 +203,29 @@ FROM pipeline_runs AS r
 JOIN pipeline_workflows AS w ON w.pipeline = r.pipeline AND w.version = r.workflow_version
 JOIN run_totals AS t ON t.run_id = r.run_id
 WHERE w.job IS NOT NULL;
+
+CREATE TABLE node_items (
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    item TEXT NOT NULL CHECK (json_valid(item)),
+    state TEXT NOT NULL CHECK (
+        state IN (
+            'pending', 'queued', 'running', 'retrying',
+            'success', 'failed', 'skipped', 'upstream_failed', 'cancelled'
+        )
+    ),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    outcome TEXT,
+    error TEXT NOT NULL DEFAULT '',
+    error_kind TEXT NOT NULL DEFAULT '',
+    retry_at_us INTEGER,
+    output TEXT CHECK (output IS NULL OR json_valid(output)),
+    started_at_us INTEGER,
+    finished_at_us INTEGER,
+    PRIMARY KEY (run_id, node, idx),
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE node_log_sizes (
     run_id TEXT NOT NULL,
@@ -256,7 +342,13 @@ CREATE INDEX pipeline_runs_by_job ON pipeline_runs (job_id, run_id);
 
 CREATE INDEX pipeline_runs_by_pipeline ON pipeline_runs (pipeline, run_id);
 
+CREATE INDEX pipeline_runs_by_pipeline_and_state ON pipeline_runs (pipeline, state, run_id);
+
 CREATE INDEX pipeline_runs_by_state ON pipeline_runs (state, run_id);
+
+CREATE INDEX pipeline_runs_open ON pipeline_runs (run_id) WHERE finished_at_us IS NULL;
+
+CREATE INDEX pipeline_runs_open_by_pipeline ON pipeline_runs (pipeline, run_id) WHERE finished_at_us IS NULL;
 
 CREATE TABLE pipeline_workflows (
     pipeline TEXT NOT NULL,

@@ -17,10 +17,11 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from openbell.history.backup import daily_backup, is_due
+from openbell.history.connections import Readers, close_connection
 from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
 from openbell.history.opening import connect, is_damage, open_reader, open_writer
 from openbell.history.queries import Statements
-from openbell.history.readers import Answers, Readers, close_connection
+from openbell.history.readers import Answers
 from openbell.history.retention import Pruning
 from openbell.history.schema import Migration, load_migrations
 from openbell.history.writer import Change, WriterConnection

@@ -14,6 +14,15 @@ from typing import Any, ClassVar
 from openbell.model.calendars import Overlay
 from openbell.model.event import Event as Event
 from openbell.model.event import StoredEvent as StoredEvent
+from openbell.model.graph_events import ApprovalAnswered as ApprovalAnswered
+from openbell.model.graph_events import ApprovalAsked as ApprovalAsked
+from openbell.model.graph_events import ItemsChanged as ItemsChanged
+from openbell.model.graph_events import ItemsListed as ItemsListed
+from openbell.model.graph_events import RunHeld as RunHeld
+from openbell.model.letter_events import DeadLettered as DeadLettered
+from openbell.model.letter_events import DecisionNoted as DecisionNoted
+from openbell.model.letter_events import LetterPurged as LetterPurged
+from openbell.model.letter_events import LetterReplayed as LetterReplayed
 from openbell.model.runs import LogLine, NodeState, RunState, Totals
 from openbell.model.schedule_events import ClockJumped as ClockJumped
 from openbell.model.schedule_events import FireDecided as FireDecided

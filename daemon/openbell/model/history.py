@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 from openbell.model.calendars import OverlayRecord
 from openbell.model.events import Event, StoredEvent
+from openbell.model.letters import DeadLetter, Decision, LetterFilter
 from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
     NodeRecord,
+    OpenRun,
     QualityRecord,
     RunRecord,
     RunState,
@@ -168,6 +170,37 @@ class History(Protocol):
         self, schedule_id: str, after: datetime, until: datetime
     ) -> frozenset[str]:
         """Return the identities of a schedule's decided fires that were due in `(after, until]`."""
+        ...
+
+    async def open_runs(
+        self, *, pipeline: str | None = None, after: str = "", limit: int = 1000
+    ) -> Sequence[OpenRun]:
+        """Return runs that have not ended, oldest first, those behind the run id `after`.
+
+        However many they are, that is three statements.
+        """
+        ...
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter | None:
+        """Return a dead letter, or None."""
+        ...
+
+    async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
+        """Return dead letters, newest first."""
+        ...
+
+    async def decisions(
+        self,
+        *,
+        run_id: str | None = None,
+        pipeline: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Decision]:
+        """Return decisions about a run, or about a pipeline and its runs, or all; newest first.
+
+        `before` is the id of a decision: only older ones.
+        """
         ...
 
     async def metrics(self) -> Mapping[str, Any]:

@@ -164,6 +164,16 @@ class AttemptRecord:
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRun:
+    """A run that has not ended, with its nodes in definition order and its attempts, oldest first."""
+
+    run: RunRecord
+    nodes: tuple[NodeRecord, ...]
+    attempts: tuple[AttemptRecord, ...]
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """How far a run's source came, and when: the next chunk's number, the cursor, totals by node."""
 

@@ -24,6 +24,8 @@ _LEVELS: Mapping[type[ev.Event], int] = {
     ev.ActorCrashed: logging.ERROR,
     ev.PipelineParked: logging.ERROR,
     ev.ReloadRefused: logging.ERROR,
+    ev.DeadLettered: logging.ERROR,
+    ev.DecisionNoted: logging.DEBUG,
 }
 _RUN_LEVELS = {RunState.FAILED: logging.ERROR, RunState.CANCELLED: logging.WARNING}
 _NODE_LEVELS = {
@@ -41,6 +43,8 @@ def level_of(event: ev.Event) -> int:
     match event:
         case ev.RunFinished():
             return _RUN_LEVELS.get(event.state, logging.INFO)
+        case ev.NodeChanged(state=NodeState.SUCCESS, totals=None):
+            return logging.DEBUG  # it moved no rows: there may be thousands in a second
         case ev.NodeChanged():
             return _NODE_LEVELS.get(event.state, logging.INFO)
         case ev.AttemptFinished():

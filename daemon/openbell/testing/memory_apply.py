@@ -8,6 +8,7 @@ from typing import Any
 from openbell.model import events as ev
 from openbell.model.history import RecordRefusedError
 from openbell.testing import memory_calendars as calendars
+from openbell.testing import memory_letters as letters
 from openbell.testing import memory_nodes as nodes
 from openbell.testing import memory_runs as runs
 from openbell.testing import memory_schedules as schedules
@@ -34,6 +35,10 @@ APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
     ev.FireDecided: schedules.decide,
     ev.ScheduleAdvanced: schedules.advance,
     ev.PipelinePaused: schedules.pause,
+    ev.DeadLettered: letters.write,
+    ev.LetterReplayed: letters.settle,
+    ev.LetterPurged: letters.settle,
+    ev.DecisionNoted: letters.note,
 }
 """What is not here is kept as an event and changes no table."""
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import anyio.lowlevel
-from typing_extensions import override
 
 from openbell.model import events as ev
-from openbell.model.bodies import decode_body, encode_event, event_pipeline, event_run_id
+from openbell.model.bodies import encode_event, event_pipeline, event_run_id
 from openbell.model.calendars import OverlayRecord
+from openbell.model.event import JsonBody
 from openbell.model.history import RunFilter
+from openbell.model.letters import DeadLetter, Decision, LetterFilter
 from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
     NodeRecord,
+    OpenRun,
     QualityRecord,
     RunRecord,
     RunState,
@@ -25,7 +27,7 @@ from openbell.model.runs import (
     WorkflowRecord,
 )
 from openbell.model.schedules import FireRecord, ScheduleRecord
-from openbell.testing import memory_schedules
+from openbell.testing import memory_letters, memory_schedules
 from openbell.testing.memory_apply import apply
 from openbell.testing.memory_tables import RunPage, Tables
 
@@ -177,6 +179,34 @@ class MemoryHistory:
             if fire.schedule_id == schedule_id and after < fire.due_at <= until
         )
 
+    async def open_runs(
+        self, *, pipeline: str | None = None, after: str = "", limit: int = 1000
+    ) -> Sequence[OpenRun]:
+        """Return runs that have not ended, oldest first."""
+        return memory_letters.open_runs(self._tables, pipeline=pipeline, after=after)[:limit]
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter | None:
+        """Return a dead letter, or None."""
+        return self._tables.letters.get(letter_id)
+
+    async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
+        """Return dead letters, newest first."""
+        return memory_letters.letters(self._tables, wanted)
+
+    async def decisions(
+        self,
+        *,
+        run_id: str | None = None,
+        pipeline: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Decision]:
+        """Return decisions, newest first."""
+        found = memory_letters.decisions(
+            self._tables, run_id=run_id, pipeline=pipeline, before=before
+        )
+        return found[:limit]
+
     async def metrics(self) -> Mapping[str, Any]:
         """Return totals; the database has no bytes."""
         states = [run.state for run in self._tables.runs.values()]
@@ -209,38 +239,8 @@ class MemoryHistory:
             if (event.at >= before if event.run_id is None else event.run_id not in gone)
         }
         memory_schedules.forget(tables, before)
+        memory_letters.forget(tables, before)
         return len(gone)
-
-
-class _Body(Mapping[str, Any]):
-    """An event's body, read when somebody looks at it: in a test hardly anyone does."""
-
-    __slots__ = ("_raw", "_read")
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._read: Mapping[str, Any] | None = None
-
-    def _values(self) -> Mapping[str, Any]:
-        if self._read is None:
-            self._read = decode_body(self._raw)
-        return self._read
-
-    @override
-    def __getitem__(self, key: str) -> Any:
-        return self._values()[key]
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values())
-
-    @override
-    def __len__(self) -> int:
-        return len(self._values())
-
-    @override
-    def __repr__(self) -> str:
-        return repr(self._values())
 
 
 def _append(tables: Tables, event: ev.Event) -> ev.StoredEvent:
@@ -250,7 +250,7 @@ def _append(tables: Tables, event: ev.Event) -> ev.StoredEvent:
         name=event.name,
         run_id=event_run_id(event),
         pipeline=event_pipeline(event),
-        body=_Body(encode_event(event)),
+        body=JsonBody(encode_event(event)),
     )
     tables.put(tables.events, stored.id, stored)
     return stored

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from openbell.model.calendars import OverlayRecord
 from openbell.model.events import StoredEvent
+from openbell.model.letters import DeadLetter, Decision
 from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
@@ -59,6 +60,8 @@ class Tables:
     floors: dict[str, datetime] = field(default_factory=dict)
     fires: dict[tuple[str, str], FireRecord] = field(default_factory=dict)
     pauses: dict[str, bool] = field(default_factory=dict)
+    letters: dict[str, DeadLetter] = field(default_factory=dict)
+    decisions: dict[tuple[str, str | None], tuple[Decision, ...]] = field(default_factory=dict)
     events: dict[int, StoredEvent] = field(default_factory=dict)
     last_id: dict[str, int] = field(default_factory=dict)
     _undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
