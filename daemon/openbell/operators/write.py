@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -111,7 +112,21 @@ class WriteOperator:
             size_bytes=self._size_bytes,
             write_duration_s=self._duration_s,
             receipts=(self._receipt,) if self._receipt is not None else (),
+            output=None if self._context.dry_run else self._output(),
         )
+
+    def _output(self) -> Mapping[str, Any]:
+        """Return the reference to the part of the table that this run covers."""
+        span = self._context.dataset.span
+        return {
+            "kind": "dataset",
+            "dataset": self._table.dataset,
+            "storage": self._settings.to,
+            "schema": self._table.schema.name,
+            "start": span.start.isoformat(),
+            "end": span.end.isoformat(),
+            "version": self._receipt.version if self._receipt is not None else None,
+        }
 
     def is_holding(self) -> bool:
         """Return False: when `process` returns, the rows are durable."""

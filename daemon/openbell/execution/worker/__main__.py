@@ -10,7 +10,6 @@ import ctypes
 import faulthandler
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -25,6 +24,7 @@ import msgspec
 from openbell import __version__
 from openbell.execution.protocol import (
     PROTOCOL_VERSION,
+    Beat,
     CallTask,
     ChainTask,
     Done,
@@ -32,11 +32,15 @@ from openbell.execution.protocol import (
     FrameError,
     Hello,
     Logged,
+    NodeCall,
     Shutdown,
+    Task,
 )
 from openbell.execution.worker.channel import Channel
 from openbell.execution.worker.context import TaskResources, resolve, wait_s
+from openbell.execution.worker.effort import Effort
 from openbell.execution.worker.output import OutputCapture
+from openbell.execution.worker.surroundings import Surroundings, has_children, limit_memory
 from openbell.model.runs import LogLine
 from openbell.sdk.errors import OpenbellError, PluginError, RetryableError
 
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _TERMINATED_EXIT = 143
+BEAT_S = 3.0
 
 
 class Terminated(BaseException):
@@ -61,15 +66,6 @@ def _die_with_daemon(parent_pid: int) -> None:
         sys.exit(_TERMINATED_EXIT)
 
 
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _peak_memory_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 class Worker:
     """Takes tasks off the line, one at a time, until told to shut down."""
 
@@ -78,6 +74,8 @@ class Worker:
         self._node = ""
         self._talk = threading.Lock()
         self._capture = OutputCapture(self._log, self._now_us)
+        self._effort = Effort()
+        self._surroundings = Surroundings(_terminate)
 
     def serve(self) -> None:
         """Work until shutdown."""
@@ -86,20 +84,55 @@ class Worker:
         self._channel.send(
             Hello(protocol_version=PROTOCOL_VERSION, openbell_version=__version__, pid=os.getpid())
         )
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
         while True:
             task = self._channel.tasks.get()
             if isinstance(task, Shutdown):
                 return
-            self._node = task.nodes[0].name if isinstance(task, ChainTask) else task.function
-            self._capture.begin()
-            began_s = _cpu_s()
-            answer = self._chain(task) if isinstance(task, ChainTask) else self._call(task)
-            self._capture.end()
-            self._answer(
-                msgspec.structs.replace(
-                    answer, cpu_s=_cpu_s() - began_s, peak_memory_bytes=_peak_memory_bytes()
-                )
+            self._work(task)
+
+    def _work(self, task: Task) -> None:
+        """Do one task and say how it ended, and what it cost."""
+        self._capture.begin()
+        self._effort.begin()
+        self._surroundings.restore("" if isinstance(task, CallTask) else task.traceparent)
+        self._node = _name(task)
+        match task:
+            case ChainTask():
+                answer = self._chain(task)
+            case NodeCall():
+                answer = self._task(task)
+            case CallTask():
+                answer = self._call(task)
+        self._capture.end()
+        spent = self._effort.spent()
+        self._answer(
+            msgspec.structs.replace(
+                answer,
+                cpu_s=spent.cpu_s,
+                peak_memory_bytes=spent.peak_memory_bytes,
+                io_read_bytes=spent.io_read_bytes,
+                io_written_bytes=spent.io_written_bytes,
+                is_worn=answer.is_worn or has_children(),
             )
+        )
+
+    def _beat(self) -> None:
+        """Say every few seconds that the process is alive, as long as it has a task."""
+        while True:
+            time.sleep(BEAT_S)
+            if not self._node:
+                continue
+            spent = self._effort.spent()
+            beat = Beat(
+                cpu_s=spent.cpu_s,
+                memory_bytes=self._effort.memory_bytes(),
+                io_read_bytes=spent.io_read_bytes,
+                io_written_bytes=spent.io_written_bytes,
+            )
+            with self._talk:
+                if self._node:
+                    self._channel.send(beat)
 
     def _answer(self, answer: Done | Failed) -> None:
         """Send the task's last word; what its threads write from now on is of no task."""
@@ -113,16 +146,10 @@ class Worker:
     def _chain(self, task: ChainTask) -> Done | Failed:
         from openbell.execution.worker.chain import ChainRun  # noqa: PLC0415 - pyarrow
 
-        os.environ["TRACEPARENT"] = task.traceparent
         resources = TaskResources(task, self._channel)
         chain = ChainRun(task, resources)
         answer = self._run(chain, resources)
-        resources.end()
-        for close in (*chain.closing(), *resources.closing()):
-            try:
-                close()
-            except Exception:
-                logging.getLogger("openbell.worker").exception("closing failed")
+        _close(resources, chain)
         return msgspec.structs.replace(answer, is_worn=chain.is_worn)
 
     def _run(self, chain: ChainRun, resources: TaskResources) -> Done | Failed:
@@ -132,17 +159,31 @@ class Worker:
             return chain.run()
         except NodeError as error:
             failed = _failure(error.node, error.__cause__ or error, resources)
-        except Exception as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
             return _failure(self._node, error, resources)
         try:
             return msgspec.structs.replace(failed, ends=chain.ends())
         except Exception:  # noqa: BLE001 - a node attempt: a node that failed may not know its numbers
             return failed
 
+    def _task(self, task: NodeCall) -> Done | Failed:
+        from openbell.execution.worker.task import run_task  # noqa: PLC0415 - not for other tasks
+
+        resources = TaskResources(task, self._channel)
+        try:
+            return run_task(task, resources, self._write)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+            return _failure(task.node.name, error, resources)
+        finally:
+            _close(resources)
+
+    def _write(self, level: str, text: str) -> None:
+        self._capture.write("log", level, text.splitlines())
+
     def _call(self, task: CallTask) -> Done | Failed:
         try:
             return Done(result=resolve(task.function)(**task.arguments))
-        except Exception as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
             return _failure(task.function, error)
 
     def _log(self, lines: list[LogLine]) -> None:
@@ -154,23 +195,73 @@ class Worker:
         return time.time_ns() // 1000
 
 
+def _name(task: Task) -> str:
+    """Return the node that a task is about, whose log its lines belong to."""
+    match task:
+        case ChainTask():
+            return task.nodes[0].name
+        case NodeCall():
+            return task.node.name
+        case CallTask():
+            return task.function
+
+
+def _close(resources: TaskResources, chain: ChainRun | None = None) -> None:
+    """Let everything go that a task used, also when some of it does not want to."""
+    resources.end()
+    for close in (*(chain.closing() if chain else ()), *resources.closing()):
+        try:
+            close()
+        except Exception:
+            logging.getLogger("openbell.worker").exception("closing failed")
+
+
 def _failure(node: str, error: BaseException, resources: TaskResources | None = None) -> Failed:
     retry_after_s = None
     if isinstance(error, RetryableError) and resources is not None:
         retry_after_s = wait_s(error, resources.now())
-    return Failed(
+    trace = "".join(traceback.format_exception(error))[-16_384:]
+    failed = Failed(
         node=node,
-        kind=error.kind if isinstance(error, OpenbellError) else "error",
-        message=f"{error}" if isinstance(error, OpenbellError) else f"{error!r}",
-        traceback="".join(traceback.format_exception(error))[-16_384:],
-        is_retryable=isinstance(error, RetryableError) or not isinstance(error, OpenbellError),
+        kind="error",
+        message=f"{error!r}",
+        traceback=trace,
+        is_retryable=True,
         retry_after_s=retry_after_s,
     )
+    match error:
+        case OpenbellError():
+            return msgspec.structs.replace(
+                failed,
+                kind=error.kind,
+                message=f"{error}",
+                is_retryable=isinstance(error, RetryableError),
+            )
+        case SystemExit():
+            message = f"it called sys.exit({error.code!r}); return or raise instead"
+            return msgspec.structs.replace(
+                failed, kind="fatal", message=message, is_retryable=False
+            )
+        case MemoryError():
+            message = (
+                f"it needs more memory than a worker may have ({str(error) or 'MemoryError'}); "
+                "raise daemon: worker_max_memory_mb"
+            )
+            return msgspec.structs.replace(
+                failed, kind="memory", message=message, is_retryable=False, is_worn=True
+            )
+        case _:
+            return failed
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the socket whose descriptor is the first argument, for the daemon in the second."""
+    """Serve the socket whose descriptor is the first argument, for the daemon in the second.
+
+    The third is how many bytes of memory the process may have.
+    """
     descriptor, parent_pid = int(arguments[0]), int(arguments[1])
+    if len(arguments) > 2:
+        limit_memory(int(arguments[2]))
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_daemon(parent_pid)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Full, Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from openbell.execution.chains import is_open
+from openbell.execution.chains import REFUSALS, is_open
 from openbell.execution.protocol import ChainTask, ChunkDone, Done, NodeEnd, NodeTask
+from openbell.execution.worker.chain_spool import ChunkSpool
 from openbell.execution.worker.context import (
     TaskResources,
     WorkerContext,
@@ -21,12 +23,15 @@ from openbell.execution.worker.context import (
     resolve,
     settings_of,
 )
+from openbell.execution.worker.outputs import Output
+from openbell.execution.worker.replay import ReplaySource
 from openbell.model.runs import Totals
+from openbell.sdk.arrow import chunk_schema
 from openbell.sdk.operators import Chunk, Emission, NodeOutcome, Operator
 from openbell.sdk.values import Receipt
 
 if TYPE_CHECKING:
-    from openbell.sdk.operators import Source
+    from openbell.sdk.operators import DatasetContext, Source
 
 _AHEAD = 1
 _POLL_S = 0.1
@@ -50,6 +55,7 @@ class _Step:
     was_reached: bool = False
     receipts_seen: str = ""
     next: list[tuple[_Step, tuple[str, ...]]] = field(default_factory=list)
+    spool: ChunkSpool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +140,14 @@ class ChainRun:
         self._task = task
         self._resources = resources
         self._steps: list[_Step] = []
+        self._source: _Step | None = None
         self._write_s = 0.0
         self.is_worn = False
 
     def run(self) -> Done:
         """Run to the end; raises NodeError from what a node raised."""
         self._open()
-        source = self._steps[0]
+        source = self._source or self._steps[0]
         ahead = _Ahead(source.operator)  # type: ignore[arg-type]
         try:
             self._stream(ahead, source)
@@ -150,25 +157,72 @@ class ChainRun:
             raise
         self.is_worn = not ahead.close()
         stop = self._resources.stop
-        is_interrupted = stop is not None and stop.is_interrupt
-        held = () if is_interrupted else tuple(self._finish())
-        return Done(ends=self.ends(), is_interrupted=is_interrupted, held=held)
+        if stop is not None and stop.is_interrupt:
+            return Done(ends=self.ends(), is_interrupted=True)
+        held = tuple(self._finish())
+        return Done(ends=self.ends(), held=held, outputs=self._outputs())
 
     def _open(self) -> None:
         dataset = dataset_context(self._task)
         by_name: dict[str, _Step] = {}
+        if self._task.reads is not None:
+            by_name[self._task.reads_node] = self._replay(dataset, self._task.reads)
         for node in self._task.nodes:
             try:
                 settings = settings_of(node.maker)
                 operator = resolve(node.maker.factory)(settings)
-                operator.open(WorkerContext(self._resources, node, dataset, settings))
+                context = WorkerContext(
+                    self._task, self._resources, node=node, dataset=dataset, settings=settings
+                )
+                operator.open(context)
+                step = _Step(task=node, operator=operator, spool=self._spool(node, dataset))
             except Exception as error:
                 raise NodeError(node.name) from error
-            step = _Step(task=node, operator=operator)
             for needed, outcomes in node.needs.items():
                 by_name[needed].next.append((step, outcomes))
             by_name[node.name] = step
             self._steps.append(step)
+
+    def _replay(self, dataset: DatasetContext, reads: dict[str, Any]) -> _Step:
+        """Return the step before the first node: what the node that it needs made."""
+        output = Output(
+            self._task.reads_node,
+            reads,
+            backend=self._resources.backend,
+            scratch=self._resources.spool,
+        )
+        source = ReplaySource(output)
+        head = self._task.nodes[0]
+        task = NodeTask(name=self._task.reads_node, op="", maker=head.maker, needs={})
+        source.open(
+            WorkerContext(self._task, self._resources, node=head, dataset=dataset, settings=None)
+        )
+        self._source = _Step(task=task, operator=source)
+        return self._source
+
+    def _spool(self, node: NodeTask, dataset: DatasetContext) -> ChunkSpool | None:
+        path = self._task.spool.get(node.name)
+        if path is None or self._task.live:
+            return None
+        before = self._task.spool_before.get(node.name)
+        return ChunkSpool(
+            node.name,
+            Path(path),
+            chunk_schema(dataset.table.schema),
+            first_chunk=self._task.first_chunk,
+            before=Path(before) if before else None,
+        )
+
+    def _outputs(self) -> dict[str, dict[str, Any]]:
+        """Return references to what the nodes made, all durable now."""
+        outputs: dict[str, dict[str, Any]] = {}
+        for step in self._steps:
+            made = step.operator.outcome().output
+            if made is not None:
+                outputs[step.task.name] = dict(made)
+            if step.spool is not None:
+                outputs[step.task.name] = step.spool.finish()
+        return outputs
 
     def _stream(self, ahead: _Ahead, source: _Step) -> None:
         chunks = ahead.chunks()
@@ -176,7 +230,7 @@ class ChainRun:
             try:
                 made = next(chunks, None)
             except Exception as error:
-                raise NodeError(source.task.name) from error
+                raise NodeError(self._steps[0].task.name) from error
             if made is None:
                 return
             self._process(source, made.chunk)
@@ -207,6 +261,8 @@ class ChainRun:
             yield emission
 
     def _pass_on(self, step: _Step, emission: Emission) -> None:
+        if step.spool is not None and emission.outcome not in REFUSALS:
+            step.spool.add(emission.chunk)
         for following, outcomes in step.next:
             if is_open(outcomes, emission.outcome):
                 self._process(following, emission.chunk)
@@ -226,6 +282,9 @@ class ChainRun:
                 yield self._chunk_done(emission.chunk, self._steps[0].operator.outcome())
 
     def _checkpoint(self, made: _Made) -> None:
+        for step in self._steps:
+            if step.spool is not None:
+                step.spool.settle(made.chunk.number)
         self._resources.channel.send(self._chunk_done(made.chunk, made.outcome))
 
     def _chunk_done(self, chunk: Chunk, source: NodeOutcome) -> ChunkDone:
@@ -233,7 +292,8 @@ class ChainRun:
         written_s = 0.0
         totals: dict[str, Totals] = {}
         for step in self._steps:
-            outcome = source if step is self._steps[0] else step.operator.outcome()
+            is_source = self._source is None and step is self._steps[0]
+            outcome = source if is_source else step.operator.outcome()
             totals[step.task.name] = totals_of(outcome, is_gate=step.task.op == "gate")
             written_s += outcome.write_duration_s
             for receipt in outcome.receipts[-1:]:
@@ -265,4 +325,6 @@ class ChainRun:
     def closing(self) -> Iterator[Callable[[], None]]:
         """Yield what closes each node."""
         for step in self._steps:
+            if step.spool is not None:
+                yield step.spool.close
             yield step.operator.close

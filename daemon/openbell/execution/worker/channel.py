@@ -15,6 +15,8 @@ import msgspec
 from openbell.execution.protocol import (
     Answer,
     Ask,
+    Done,
+    Failed,
     FrameError,
     FrameReader,
     FromWorker,
@@ -28,6 +30,7 @@ from openbell.execution.protocol import (
 from openbell.sdk.values import from_us
 
 LINE_LOST_EXIT = 75
+FORKED_EXIT = 70
 _LOOK_S = 0.1
 
 
@@ -35,16 +38,19 @@ class Channel:
     """Frames both ways over a blocking socket; a thread of its own receives.
 
     When the line breaks the daemon is gone: the process exits at once, because nobody is left who
-    could use what it does.
+    could use what it does. A child that a task forked has no part in it: it says nothing, and when
+    it comes to the end of the task it leaves.
     """
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
+        self._pid = os.getpid()
         self._send_lock = threading.Lock()
         self._asked: dict[int, SimpleQueue[Answer]] = {}
         self._ids = itertools.count(1)
         self.tasks: SimpleQueue[Task | Shutdown] = SimpleQueue()
         self.stop: StopTask | None = None
+        self.stopped = threading.Event()
         self._receiver = threading.Thread(target=self._receive, name="receive", daemon=True)
 
     def start(self) -> None:
@@ -53,6 +59,10 @@ class Channel:
 
     def send(self, message: FromWorker) -> None:
         """Send one frame. Safe from any thread. Raises FrameError for what cannot be sent."""
+        if os.getpid() != self._pid:
+            if isinstance(message, Done | Failed):
+                os._exit(FORKED_EXIT)
+            return
         frame = encode(message)
         with self._send_lock:
             try:
@@ -97,8 +107,10 @@ class Channel:
                     asker.put(message)
             case StopTask():
                 self.stop = message
+                self.stopped.set()
             case _:
                 self.stop = None
+                self.stopped.clear()
                 self.tasks.put(message)
 
 

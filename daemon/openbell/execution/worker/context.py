@@ -19,6 +19,7 @@ from openbell.execution.protocol import (
     Factory,
     Found,
     FromWorker,
+    NodeCall,
     NodeTask,
     Progressed,
     StopTask,
@@ -71,8 +72,11 @@ def wait_s(error: RetryableError, now: datetime) -> float | None:
 class TaskResources:
     """Providers, backends and scratch space of one task, made when first asked for."""
 
-    def __init__(self, task: ChainTask, channel: Channel) -> None:
-        self.task = task
+    def __init__(self, task: ChainTask | NodeCall, channel: Channel) -> None:
+        self._spool_dir = task.spool_dir
+        self._provider_makers = task.providers if isinstance(task, ChainTask) else {}
+        self._backend_makers = task.backends
+        self._has_scratch = False
         self.channel = channel
         self._providers: dict[str, Provider] = {}
         self._backends: dict[str, Backend] = {}
@@ -119,26 +123,32 @@ class TaskResources:
     def provider(self, name: str) -> Provider:
         """Return the provider `name`."""
         if name not in self._providers:
-            self._providers[name] = make(self.task.providers[name])
+            self._providers[name] = make(self._provider_makers[name])
         return self._providers[name]
 
     def backend(self, name: str) -> Backend:
         """Return the backend `name`."""
         if name not in self._backends:
-            self._backends[name] = make(self.task.backends[name])
+            maker = self._backend_makers.get(name)
+            if maker is None:
+                raise FatalError(f"the task knows no storage {name!r}")
+            self._backends[name] = make(maker)
         return self._backends[name]
 
     def spool(self, name: str) -> str:
         """Return the path of a scratch file."""
-        folder = Path(self.task.spool_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(self._spool_dir)
+        if not self._has_scratch:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._has_scratch = True
         return str(folder / name)
 
     def closing(self) -> Iterator[Callable[[], None]]:
         """Yield what closes each provider and backend and deletes the scratch files."""
         yield from (provider.close for provider in self._providers.values())
         yield from (backend.close for backend in self._backends.values())
-        yield lambda: shutil.rmtree(self.task.spool_dir, ignore_errors=True)
+        if self._has_scratch:
+            yield lambda: shutil.rmtree(self._spool_dir, ignore_errors=True)
 
 
 def dataset_context(task: ChainTask) -> DatasetContext:
@@ -166,12 +176,14 @@ class WorkerContext:
 
     def __init__(
         self,
+        task: ChainTask,
         resources: TaskResources,
+        *,
         node: NodeTask,
         dataset: DatasetContext,
-        settings: PluginSettings,
+        settings: PluginSettings | None,
     ) -> None:
-        task = resources.task
+        self._task = task
         self._resources = resources
         self._task_node = node
         self.run_id = task.run_id
@@ -261,7 +273,7 @@ class WorkerContext:
         """Hold rows back; in a dry run, count them."""
         if self.dry_run:
             return sum(1 for _ in rows)
-        task = self._resources.task
+        task = self._task
         folder = Path(task.quarantine_dir) / task.dataset.dataset / task.run_id
         return hold(folder, f"{self.node}-{chunk:08d}", rows, secrets=task.secrets)
 

@@ -7,9 +7,13 @@ are heard too. Lines are cut at `MAX_LINE_BYTES`, and what an attempt writes bey
 
 from __future__ import annotations
 
+import array
+import fcntl
 import logging
 import os
+import select
 import sys
+import termios
 import threading
 from collections.abc import Callable
 
@@ -36,7 +40,10 @@ class OutputCapture:
         self._lock = threading.Lock()
         self._bytes_left = MAX_ATTEMPT_BYTES
         self._dropped_bytes = 0
+        self._pid = os.getpid()
         self._writers: dict[str, int] = {}
+        self._readers: dict[str, int] = {}
+        self._is_reading: dict[str, bool] = {}
         self._flushed: dict[str, threading.Event] = {}
 
     def start(self) -> None:
@@ -46,6 +53,8 @@ class OutputCapture:
             os.dup2(writer, descriptor)
             os.close(writer)
             self._writers[stream] = descriptor
+            self._readers[stream] = reader
+            self._is_reading[stream] = False
             self._flushed[stream] = threading.Event()
             threading.Thread(
                 target=self._read, args=(reader, stream), name=stream, daemon=True
@@ -64,6 +73,8 @@ class OutputCapture:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         for stream_name, descriptor in self._writers.items():
+            if self._is_quiet(stream_name):
+                continue
             self._flushed[stream_name].clear()
             os.write(descriptor, b"\n" + _FLUSHED + b"\n")
             self._flushed[stream_name].wait(timeout=5.0)
@@ -71,8 +82,20 @@ class OutputCapture:
             text = f"output truncated: {self._dropped_bytes} bytes over the limit were dropped"
             self._deliver([self._line("log", "WARNING", text)])
 
+    def _is_quiet(self, stream: str) -> bool:
+        """Return whether nothing is on its way. What leaves the pipe is marked before it does."""
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self._readers[stream], termios.FIONREAD, waiting)
+        return waiting[0] == 0 and not self._is_reading[stream]
+
     def write(self, stream: str, level: str, texts: list[str]) -> None:
-        """Hand on lines, as long as the attempt's allowance lasts."""
+        """Hand on lines, as long as the attempt's allowance lasts.
+
+        In a process that a task forked they go the way of everything else that it writes.
+        """
+        if os.getpid() != self._pid:
+            os.write(2, "".join(f"{text}\n" for text in texts).encode("utf-8", "replace"))
+            return
         kept = []
         with self._lock:
             for text in texts:
@@ -95,7 +118,15 @@ class OutputCapture:
     def _read(self, reader: int, stream: str) -> None:
         level = "INFO" if stream == "stdout" else "WARNING"
         rest = b""
-        while received := os.read(reader, _READ_BYTES):
+        ready = select.poll()
+        ready.register(reader, select.POLLIN)
+        while True:
+            self._is_reading[stream] = bool(rest)
+            ready.poll()
+            self._is_reading[stream] = True
+            received = os.read(reader, _READ_BYTES)
+            if not received:
+                return
             rest += received
             *lines, rest = rest.split(b"\n")
             if len(rest) > MAX_LINE_BYTES:

@@ -1,0 +1,63 @@
+"""What one task may change in its process and the next must not find: the way back."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+_Handler = Callable[[int, FrameType | None], None]
+
+
+class Surroundings:
+    """Remembers how the process stood before its first task."""
+
+    def __init__(self, on_terminate: _Handler) -> None:
+        self._on_terminate = on_terminate
+        self._folder = _folder()
+        self._environment = dict(os.environ)
+
+    def restore(self, traceparent: str = "") -> None:
+        """Put signal handlers, working directory and environment back."""
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        if _folder() != self._folder:
+            os.chdir(self._folder)
+        if traceparent:
+            os.environ["TRACEPARENT"] = traceparent
+        wanted = (
+            {**self._environment, "TRACEPARENT": traceparent} if traceparent else self._environment
+        )
+        if dict(os.environ) != wanted:
+            os.environ.clear()
+            os.environ.update(wanted)
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""
+
+
+def has_children() -> bool:
+    """Return whether processes that a task started are still there; ended ones are reaped."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+
+
+def limit_memory(size_bytes: int) -> None:
+    """Let an allocation fail that would bring the process's own memory over `size_bytes`.
+
+    Files that are mapped to read them do not count.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
