@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from openbell.config.exclusion import exclusions
 from openbell.config.graph import in_order
 from openbell.config.plugins import Registry
@@ -66,21 +68,26 @@ def outcomes_of(registry: Registry, node: Node) -> tuple[str, ...] | None:
     """Return every label that `node` can end with, None when any may come out.
 
     An operator that gives whatever its settings say tells by them: `outcome` is the one that it
-    gives, `outcomes` are all.
+    gives, `outcomes` or `labels` are all, and so are the keys of `cases`; beside these it gives
+    `otherwise` and `on_deadline` where it has such settings.
     """
     spec = registry.operators[node.op]
     if spec.any_outcome:
-        return _said(node.settings)
+        return _said(spec.settings_model, node.settings)
     return spec.outcomes if node.op == "gate" else (SUCCESS, *spec.outcomes)
 
 
-def _said(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
-    one, several = settings.get("outcome"), settings.get("outcomes")
-    if isinstance(one, str) and "${" not in one:
-        return (one,)
-    if isinstance(several, (list, tuple)) and not any("${" in str(label) for label in several):
-        return tuple(str(label) for label in several)
-    return None
+def _said(model: type[BaseModel], settings: Mapping[str, Any]) -> tuple[str, ...] | None:
+    found: list[str] = []
+    for key in ("outcome", "outcomes", "labels", "cases", "otherwise", "on_deadline"):
+        field = model.model_fields.get(key)
+        held = settings.get(key, field.default if field is not None else None)
+        if isinstance(held, str):
+            found.append(held)
+        elif isinstance(held, (Mapping, list, tuple)):
+            found += [str(label) for label in held]
+    is_known = bool(found) and not any("${" in label for label in found)
+    return tuple(dict.fromkeys(found)) if is_known else None
 
 
 def _check_gate(node: Node, takers: Sequence[Node], problems: Problems, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from doubles.configurations import FOLDER, SMALL, loaded, told
 from doubles.registry import FACTORY, RegistryDouble
+from pydantic import Field
 
 from openbell.config.exclusion import MOST_CONDITIONS, Exclusion, exclusions
 from openbell.config.load import Document, Seams, load
@@ -25,6 +26,16 @@ class Fork(PluginSettings):
     outcome: str | None = None
 
 
+class Ask(PluginSettings):
+    labels: tuple[str, ...] = ("yes", "no")
+    on_deadline: str | None = None
+
+
+class Choose(PluginSettings):
+    cases: dict[str, int] = Field(default_factory=dict)
+    otherwise: str = "else"
+
+
 class Run(PluginSettings):
     argv: tuple[str, ...] = ()
     tries: int = 1
@@ -39,6 +50,8 @@ EXTRA = {
     for spec in (
         _spec("noop", "control", NoSettings),
         _spec("fork", "control", Fork, any_outcome=True),
+        _spec("ask", "control", Ask, any_outcome=True),
+        _spec("choose", "control", Choose, any_outcome=True),
         _spec("run", "task", Run),
     )
 }
@@ -246,6 +259,20 @@ def test_an_edge_may_list_only_what_its_node_can_give() -> None:
         "      f: {op: fork, outcome: '${o}'}\n      a: {op: noop, needs: {f: z}}\n",
         "    params: {o: z}\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ("op: ask", "no, yes"),
+        ("op: ask, labels: [a], on_deadline: late", "a, late"),
+        ("op: choose", "else"),
+        ("op: choose, cases: {high: 3, low: 1}, otherwise: middle", "high, low, middle"),
+    ],
+)
+def test_an_operators_settings_tell_what_it_can_give(settings: str, labels: str) -> None:
+    (found,) = wrong(f"      f: {{{settings}}}\n      a: {{op: noop, needs: {{f: what}}}}\n")
+    assert f"(there are: {labels})" in found
 
 
 def test_ways_that_exclude_each_other_meet_in_no_node() -> None:
