@@ -118,6 +118,7 @@ async def running(
                 place, registry, env, document, around=services.deployment.pipelines
             ),
             only=only,
+            calendars=calendars,
         )
         await stack.enter_async_context(engine)
         yield Running(

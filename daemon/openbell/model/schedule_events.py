@@ -49,7 +49,8 @@ class FireDecided(Event):
     """A fire began the run `run_id`, or is `skipped` for `reason`. One fire is decided once.
 
     History refuses a second decision about the same `identity` of the same pipeline. With it every
-    fire of the schedule due up to `until` is decided, if that is given.
+    fire of the schedule due up to `until` is decided, if that is given. `late_s` counts from when the
+    run was to start, jitter included.
     """
 
     name: ClassVar[str] = "fire.decided"
@@ -64,6 +65,7 @@ class FireDecided(Event):
     reason: str = ""
     run_id: str | None = None
     until: datetime | None = None
+    late_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import assert_never, cast
 import anyio
 
 from openbell.calendars.horizon import failed
-from openbell.calendars.names import UnknownCalendarError
+from openbell.calendars.names import CalendarCatalog, UnknownCalendarError
 from openbell.calendars.overlays import OverlayError
 from openbell.calendars.product import DefinitionError
 from openbell.calendars.snapshot import SnapshotError
@@ -30,6 +30,7 @@ from openbell.model.calendars import (
 )
 from openbell.model.events import CalendarFailed, CalendarHorizonNear, Event
 from openbell.model.pipelines import Deployment
+from openbell.schedule.tables import CalendarNames
 from openbell.sdk.clock import Clock
 from openbell.sdk.errors import FatalError, Problem, SettingsError, TransientError
 from openbell.sdk.values import SessionTable
@@ -62,6 +63,11 @@ class CalendarDesk:
     def store(self) -> SessionStore:
         """The tables that are loaded, with the rules and overlays in force."""
         return self._store
+
+    @property
+    def names(self) -> CalendarNames:
+        """Which calendars there are by the rules in force."""
+        return CalendarCatalog(self._store.rules)
 
     @property
     def configured(self) -> tuple[Overlay, ...]:

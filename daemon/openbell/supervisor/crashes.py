@@ -57,6 +57,17 @@ class Supervised:
         """The actor of now."""
         return self._actor
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it starts no runs for now."""
+        return self._is_paused
+
+    def begin_paused(self) -> None:
+        """Start no runs from the beginning: somebody paused the pipeline before."""
+        self._is_paused = True
+        self._actor.mailbox.discard()
+        self._actor = self._make()
+
     def status(self) -> PipelineStatus:
         """Return the pipeline as it stands, with its crashes."""
         status = self._actor.status()

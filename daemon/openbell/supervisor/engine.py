@@ -27,6 +27,7 @@ from openbell.model.control import (
 from openbell.model.events import (
     ConfigReloaded,
     DaemonStopping,
+    PipelinePaused,
     ReloadRefused,
 )
 from openbell.model.pipelines import Deployment, Pipeline
@@ -34,6 +35,8 @@ from openbell.model.runs import RunRecord, WorkflowRecord
 from openbell.sdk.errors import SettingsError
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.definitions import FROM_API, difference, settle, versioned
+from openbell.supervisor.firing.schedules import ScheduleDesk
+from openbell.supervisor.firing.tables import Calendars
 from openbell.supervisor.intake import Intake, Target
 from openbell.supervisor.restart import RestartPolicy
 from openbell.supervisor.roster import Roster
@@ -79,6 +82,7 @@ class LiveEngine:
         parse: Parse,
         policy: RestartPolicy | None = None,
         only: frozenset[str] | None = None,
+        calendars: Calendars | None = None,
     ) -> None:
         self._services = services
         self._pool = pool
@@ -89,6 +93,18 @@ class LiveEngine:
         self._roster = Roster(services, policy=policy or RestartPolicy(), only=only)
         self._tasks: TaskGroup | None = None
         self._intake = Intake(services, self._roster, target=self.target)
+        self._schedules = (
+            None
+            if calendars is None or only is not None
+            else ScheduleDesk(
+                services,
+                self._roster,
+                self._intake,
+                calendars=calendars,
+                policy=self._policy,
+                is_open=lambda: self._state == "running",
+            )
+        )
         self._started_at = services.clock.now()
         self._state = "starting"
         self._last_error = ""
@@ -102,7 +118,13 @@ class LiveEngine:
         """The configuration in force."""
         return self._services.deployment
 
+    @property
+    def schedules(self) -> ScheduleDesk | None:
+        """What fires the schedules; None in the foreground, where nothing does."""
+        return self._schedules
+
     async def __aenter__(self) -> Self:
+        self._roster.paused = await self._services.history.pauses()
         await self._apply(self._services.deployment)
         await self._roster.end_orphans()
         self._tasks = anyio.create_task_group()
@@ -111,6 +133,8 @@ class LiveEngine:
         self._tasks.start_soon(self._stop_on_request, name="stop on request")
         if not self.stopping.is_set():
             self._state = "running"
+        if self._schedules is not None:
+            self._tasks.start_soon(self._schedules.run, name="schedules")
         return self
 
     async def __aexit__(
@@ -208,16 +232,30 @@ class LiveEngine:
             return stored
 
     async def pause(self, pipeline: str) -> PipelineStatus:
-        """Start no more runs of this pipeline."""
+        """Start no more runs of this pipeline, until somebody resumes it; its fires are missed."""
         supervised = self._roster.supervised(pipeline)
+        await self._note_pause(pipeline, paused=True)
         await supervised.pause()
         return supervised.status()
 
     async def resume(self, pipeline: str) -> PipelineStatus:
         """Let a paused or parked pipeline work again."""
         supervised = self._roster.supervised(pipeline)
+        await self._note_pause(pipeline, paused=False)
         await supervised.resume()
+        if self._schedules is not None:
+            self._schedules.poke()
         return supervised.status()
+
+    async def _note_pause(self, pipeline: str, *, paused: bool) -> None:
+        """Put a pause or its end on record, so that it outlasts this process."""
+        if (pipeline in self._roster.paused) == paused:
+            return
+        await self._services.journal.record(
+            PipelinePaused(at=self._services.clock.now(), pipeline=pipeline, paused=paused)
+        )
+        others = self._roster.paused - {pipeline}
+        self._roster.paused = others | {pipeline} if paused else others
 
     async def reload(self) -> ConfigReloaded:
         """Read the configuration again and apply the difference."""
@@ -263,6 +301,8 @@ class LiveEngine:
         services.broker.configure({p.name: p.pacing for p in deployment.providers.values()})
         services.deployment = deployment
         await self._roster.apply(found, changes)
+        if self._schedules is not None:
+            await self._schedules.reload()
         return reloaded
 
     def _changed_uses(self, deployment: Deployment, pipelines: Mapping[str, Pipeline]) -> set[str]:

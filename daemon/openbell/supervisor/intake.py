@@ -59,15 +59,28 @@ class Intake:
         return await self._accept(submission, retry_of=None)
 
     async def _accept(self, submission: Submission, *, retry_of: RunRecord | None) -> RunRecord:
+        event = self.prepared(submission, retry_of=retry_of)
+        try:
+            await self._services.journal.record(event)
+        except DuplicateSubmissionError as duplicate:
+            return await self.find(duplicate.run_id)
+        run = queued(event)
+        await self._pipelines.enqueue(run)
+        return run
+
+    def prepared(
+        self, submission: Submission, *, retry_of: RunRecord | None = None
+    ) -> RunSubmitted:
+        """Return the event that accepts a request; nobody has heard of it yet."""
         services = self._services
         target = self._target(submission.pipeline)
         pipeline = target.pipeline
         now = services.clock.now()
-        run_id = services.ids.run(to_us(now))
         parent = parse_traceparent(submission.traceparent)
-        event = RunSubmitted(
+        priority = submission.priority
+        return RunSubmitted(
             at=now,
-            run_id=run_id,
+            run_id=services.ids.run(to_us(now)),
             job_id=JobId(retry_of.job_id) if retry_of else services.ids.job(to_us(now)),
             pipeline=pipeline.name,
             workflow_version=target.version,
@@ -81,14 +94,12 @@ class Intake:
             dry_run=submission.dry_run,
             trace_id=parent.trace_id if parent else new_trace_id(services.random_bits),
             parent_span_id=parent.span_id if parent else "",
+            calendar=submission.calendar,
+            fire=submission.fire,
+            due_at=submission.due_at,
+            priority=pipeline.priority if priority is None else priority,
+            parent_run_id=submission.parent_run_id,
         )
-        try:
-            await services.journal.record(event)
-        except DuplicateSubmissionError as duplicate:
-            return await self.find(duplicate.run_id)
-        run = queued(event)
-        await self._pipelines.enqueue(run)
-        return run
 
     async def find(self, run_or_job_id: str) -> RunRecord:
         """Return a run by its id, or the newest run of a submission; raises UnknownRunError."""
@@ -127,6 +138,10 @@ class Intake:
             session=date.fromisoformat(run.session) if run.session else None,
             dry_run=run.dry_run,
             origin=by,
+            priority=run.priority,
+            calendar=run.calendar,
+            fire=run.fire,
+            due_at=run.due_at,
         )
         return await self._accept(again, retry_of=run)
 

@@ -32,6 +32,14 @@ class Mailbox:
     async def tell(self, message: object) -> None:
         """Queue `message`; wait while the inbox is full. An actor that ended loses it."""
         try:
+            self._send.send_nowait(message)
+        except anyio.WouldBlock:
+            await self._wait(message)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            raise ActorStoppedError from None
+
+    async def _wait(self, message: object) -> None:
+        try:
             await self._send.send(message)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise ActorStoppedError from None

@@ -69,6 +69,7 @@ class PipelineActor:
         self._queue: deque[RunRecord] = deque()
         self._active: dict[str, _Active] = {}
         self._tasks: TaskGroup | None = None
+        self.has_recovered = False
         self.mailbox = Mailbox(services.mailbox_capacity)
 
     async def run(self) -> None:
@@ -77,6 +78,7 @@ class PipelineActor:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 await self._recover()
+                self.has_recovered = True
                 self._close_when_over()
                 await self.mailbox.serve(self)
                 tasks.cancel_scope.cancel()
@@ -96,6 +98,10 @@ class PipelineActor:
             queued_runs=len(self._queue),
             schedule=tuple(use.expression for use in self._pipeline.schedule),
         )
+
+    def open_runs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the ids of the runs that are going on, and of those that wait."""
+        return tuple(self._active), tuple(run.run_id for run in self._queue)
 
     async def handle(self, message: object) -> None:
         """Take in one message."""
@@ -170,11 +176,15 @@ class PipelineActor:
         assert self._tasks is not None
         if self._is_paused or self._is_draining:
             return
-        while self._queue and len(self._active) < self._pipeline.max_active_runs:
+        while self._queue and self._may_start(self._queue[0]):
             run = self._queue.popleft()
             active = _Active(run)
             self._active[run.run_id] = active
             self._tasks.start_soon(self._drive, active, name=f"run {run.run_id}")
+
+    def _may_start(self, run: RunRecord) -> bool:
+        may_overlap = bool(run.fire) and self._pipeline.overlap == "allow"
+        return may_overlap or len(self._active) < self._pipeline.max_active_runs
 
     async def _cancel(self, run_id: str) -> None:
         if run_id in self._active:

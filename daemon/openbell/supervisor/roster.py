@@ -34,6 +34,7 @@ class Roster:
         self._at_work: dict[str, Supervised] = {}
         self._tasks: TaskGroup | None = None
         self._is_draining = False
+        self.paused: frozenset[str] = frozenset()
         self.definitions = Definitions(pipelines={}, versions={}, refused={}, events=())
 
     def open(self, tasks: TaskGroup) -> None:
@@ -49,6 +50,8 @@ class Roster:
         supervised = Supervised(
             self._services, definitions.pipelines[name], definitions.versions[name], self._policy
         )
+        if self._only is None and name in self.paused:
+            supervised.begin_paused()
         self._at_work[name] = supervised
         self._tasks.start_soon(self._keep, name, supervised, name=f"pipeline {name}")
 
@@ -135,6 +138,23 @@ class Roster:
         if reason:
             raise NotAcceptedError(f"pipeline {name!r} is parked ({reason}); resume it first")
         return Target(pipeline=definitions.pipelines[name], version=definitions.versions[name])
+
+    def standing(self, name: str) -> str:
+        """Return how a pipeline stands: active, starting, paused, parked, refused or unknown."""
+        if name in self.definitions.refused:
+            return "refused"
+        if name not in self.definitions.pipelines or name not in self._at_work:
+            return "unknown"
+        supervised = self._at_work[name]
+        if supervised.parked_reason:
+            return "parked"
+        if supervised.is_paused:
+            return "paused"
+        return "active" if supervised.actor.has_recovered else "starting"
+
+    def open_runs(self, name: str) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the ids of a pipeline's runs that are going on, and of those that wait."""
+        return self._at_work[name].actor.open_runs()
 
     def supervised(self, name: str) -> Supervised:
         """Return a pipeline at work; raises UnknownPipelineError."""

@@ -1,0 +1,1 @@
+"""Schedules at work: what is due becomes runs, each fire once and for ever."""

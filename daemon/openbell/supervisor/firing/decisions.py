@@ -1,0 +1,173 @@
+"""Due fires as events: which of them become runs, and what is recorded of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from openbell.model.control import Submission
+from openbell.model.events import Event, FireDecided, RunSubmitted, ScheduleAdvanced
+from openbell.model.pipelines import Deployment, Pipeline
+from openbell.schedule.fires import Fire
+from openbell.schedule.overlap import OverlapPolicy, admit
+from openbell.sdk.errors import SettingsError
+from openbell.supervisor.firing.line import Due, Line, Passed, Skip, Start
+from openbell.supervisor.firing.tables import LoadedTables
+
+ORIGIN = "schedule"
+_NO_SESSION = "no_session"
+
+Prepare = Callable[[Submission], RunSubmitted]
+
+
+@dataclass(slots=True)
+class Load:
+    """How many runs of a pipeline are going on and wait, those of this batch among them."""
+
+    active: int
+    queued: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """Everything that is decided at one instant, in the order in which it is recorded."""
+
+    at: datetime
+    events: list[Event] = field(default_factory=list)
+    runs: list[RunSubmitted] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)
+    loads: dict[str, Load] = field(default_factory=dict)
+    decided: list[tuple[Line, frozenset[str], Passed | None]] = field(default_factory=list)
+    fires: dict[str, FireDecided] = field(default_factory=dict)
+
+
+def source_calendar(pipeline: Pipeline, deployment: Deployment) -> str | None:
+    """Return the calendar of the dataset that a pipeline fetches, None when it fetches none."""
+    for node in pipeline.nodes:
+        dataset = deployment.datasets.get(str(node.settings.get("dataset", "")))
+        if not node.needs and dataset is not None:
+            return dataset.calendar
+    return None
+
+
+class Decider:
+    """Decides about what is due; nothing is recorded and nobody told yet."""
+
+    def __init__(
+        self,
+        tables: LoadedTables,
+        prepare: Prepare,
+        load: Callable[[str], Load],
+        *,
+        deployment: Callable[[], Deployment],
+    ) -> None:
+        self._tables = tables
+        self._prepare = prepare
+        self._load = load
+        self._deployment = deployment
+
+    def decide(self, dues: Sequence[tuple[Line, Pipeline, Due]], now: datetime) -> Batch:
+        """Return what becomes of everything that is due."""
+        batch = Batch(at=now)
+        for line, pipeline, due in dues:
+            if due.passed is not None:
+                batch.events.append(_advanced(line, due.passed, now))
+            found = [_skipped(line, skip, now) for skip in due.skips]
+            found.extend(self._start(line, pipeline, start, batch) for start in due.starts)
+            decided = frozenset(fire.identity for fire in found)
+            if found:
+                found[-1] = replace(found[-1], until=line.decided_until(decided))
+            batch.events.extend(found)
+            batch.fires.update((line.record.schedule_id, fire) for fire in found)
+            batch.decided.append((line, decided, due.passed))
+        batch.events.extend(batch.runs)
+        return batch
+
+    def _start(self, line: Line, pipeline: Pipeline, start: Start, batch: Batch) -> FireDecided:
+        """Return what becomes of a fire whose time has come; its run is put into the batch.
+
+        A missed fire that was chosen to be made up for waits its turn, whatever is going on: only
+        `allow` lets it run beside others.
+        """
+        load = batch.loads.get(pipeline.name)
+        if load is None:
+            load = batch.loads[pipeline.name] = self._load(pipeline.name)
+        policy = OverlapPolicy(overlap=pipeline.overlap, max_active=pipeline.max_active_runs)
+        admission = admit(policy, active=load.active, queued=load.queued)
+        waits_in_turn = start.is_missed and pipeline.overlap != "allow"
+        if admission.action == "skip" and not waits_in_turn:
+            return _skipped(line, Skip(fire=start.fire, reason=admission.reason), batch.at)
+        try:
+            run = self._prepare(self._submission(line, pipeline, start))
+        except SettingsError as error:
+            reason = "; ".join(str(problem) for problem in error.problems)
+            return _skipped(line, Skip(fire=start.fire, reason=reason), batch.at)
+        if admission.action == "cancel_and_start" and not waits_in_turn:
+            batch.replaced[pipeline.name] = run.run_id
+        if admission.action == "start":
+            load.active += 1
+        else:
+            load.queued += 1
+        batch.runs.append(run)
+        return replace(
+            _decided(line, start.fire, batch.at),
+            outcome="run",
+            reason=start.reason,
+            run_id=run.run_id,
+            late_s=max(0.0, (batch.at - start.run_at).total_seconds()),
+        )
+
+    def _submission(self, line: Line, pipeline: Pipeline, start: Start) -> Submission:
+        session, calendar = self._session(line, pipeline, start.fire)
+        return Submission(
+            pipeline=pipeline.name,
+            params=line.record.use.params,
+            session=session,
+            origin=ORIGIN,
+            calendar=calendar,
+            fire=start.identity,
+            due_at=start.fire.at,
+        )
+
+    def _session(self, line: Line, pipeline: Pipeline, fire: Fire) -> tuple[date | None, str]:
+        """Return the session that a run is for, and the calendar whose label that is."""
+        assert line.schedule is not None
+        if fire.session is not None and fire.event != _NO_SESSION:
+            return fire.session, line.schedule.calendars[0]
+        calendar = source_calendar(pipeline, self._deployment())
+        if pipeline.mode != "interval" or calendar is None:
+            return None, ""
+        name = self._tables.names.canonical(calendar)
+        table = self._tables.sessions(name)
+        closed = table.last_closed(fire.at) if table is not None else None
+        return (None, "") if closed is None else (closed.label, name)
+
+
+def _decided(line: Line, fire: Fire, at: datetime) -> FireDecided:
+    return FireDecided(
+        at=at,
+        schedule_id=line.record.schedule_id,
+        pipeline=line.record.pipeline,
+        identity=fire.identity,
+        session=fire.session,
+        event=fire.event,
+        index=fire.index,
+        due_at=fire.at,
+        outcome="skipped",
+    )
+
+
+def _skipped(line: Line, skip: Skip, at: datetime) -> FireDecided:
+    return replace(_decided(line, skip.fire, at), reason=skip.reason)
+
+
+def _advanced(line: Line, passed: Passed, at: datetime) -> ScheduleAdvanced:
+    return ScheduleAdvanced(
+        at=at,
+        schedule_id=line.record.schedule_id,
+        pipeline=line.record.pipeline,
+        until=passed.until,
+        passed_over=passed.count,
+        reason=passed.reason,
+    )
