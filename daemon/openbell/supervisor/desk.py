@@ -44,7 +44,7 @@ class Waiting:
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
+class Place:
     """An ask and its ticket."""
 
     ask: Ask
@@ -58,7 +58,7 @@ class Desk:
     def __init__(self, clock: Clock, *, max_workers: int, pools: Mapping[str, int]) -> None:
         self._clock = clock
         self._turns = Turns(max_workers=max_workers, pools=pools)
-        self._places: dict[Ticket, _Place] = {}
+        self._places: dict[Ticket, Place] = {}
 
     @asynccontextmanager
     async def turn(self, ask: Ask) -> AsyncIterator[None]:
@@ -66,12 +66,17 @@ class Desk:
         place = self._join(ask)
         try:
             self._call()
-            await place.called.wait()
+            if not place.called.is_set():
+                await self._wait(place)
             yield
         finally:
             del self._places[place.ticket]
             self._turns.leave(place.ticket)
             self._call()
+
+    async def _wait(self, place: Place) -> None:
+        """Return once the turn of a place has come."""
+        await place.called.wait()
 
     def resize(self, *, max_workers: int, pools: Mapping[str, int]) -> None:
         """Use other limits from now on; turns that were given stay."""
@@ -111,7 +116,7 @@ class Desk:
             for position, ticket in enumerate(self._turns.waiting(), start=1)
         ]
 
-    def _waiting(self, place: _Place, position: int, now_s: float) -> Waiting:
+    def _waiting(self, place: Place, position: int, now_s: float) -> Waiting:
         return Waiting(
             run_id=place.ask.run_id,
             node=place.ask.node,
@@ -122,7 +127,7 @@ class Desk:
             reason=self._turns.reason(place.ticket),
         )
 
-    def _join(self, ask: Ask) -> _Place:
+    def _join(self, ask: Ask) -> Place:
         want = Want(
             who=f"run {ask.run_id}",
             priority=min(HIGHEST, max(LOWEST, ask.priority)),
@@ -131,7 +136,7 @@ class Desk:
             owns_worker=ask.owns_worker,
         )
         ticket = self._turns.join(want, self._clock.monotonic())
-        place = _Place(ask, ticket, anyio.Event())
+        place = Place(ask, ticket, anyio.Event())
         self._places[ticket] = place
         return place
 

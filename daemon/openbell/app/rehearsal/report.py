@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openbell.app.rehearsal.calendar_notes import CalendarNotes
 from openbell.app.rehearsal.stage import Span
+from openbell.app.rehearsal.waits import Wait
 from openbell.app.rehearsal.watcher import Watcher
 
 
@@ -21,6 +22,7 @@ class Report:
     seed: int
     digest: str
     watcher: Watcher
+    waits: Mapping[str, Wait]
     calendars: Sequence[CalendarNotes]
 
     def pipelines(self) -> list[dict[str, Any]]:
@@ -56,6 +58,7 @@ class Report:
             "digest": self.digest,
             "totals": self.totals(),
             "pipelines": self.pipelines(),
+            "waits": [{"for": what, **self.waits[what].plain()} for what in sorted(self.waits)],
             "calendars": [found.plain() for found in self.calendars],
             "notes": self.watcher.notes,
         }

@@ -53,6 +53,7 @@ def rehearsed(
         seed=seed,
         digest=digest,
         watcher=stage.watcher,
+        waits=stage.waits,
         calendars=[notes(table, span.first, span.last) for table in known if table is not None],
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from openbell.app.offline import loaded_tables
 from openbell.app.rehearsal.executor import RehearsedWorkers
 from openbell.app.rehearsal.memory import RehearsedHistory, RememberedSessions
+from openbell.app.rehearsal.waits import Wait, WatchedDesk
 from openbell.app.rehearsal.watcher import Watcher
 from openbell.calendars.names import CalendarCatalog
 from openbell.calendars.store import STALE_DAYS, SessionStore
@@ -93,6 +94,12 @@ class Stage:
         self._seed = seed
         self._history = RehearsedHistory()
         self.watcher = Watcher(self._history.over)
+        self._desk: WatchedDesk | None = None
+
+    @property
+    def waits(self) -> Mapping[str, Wait]:
+        """What attempts waited for, by what it was."""
+        return self._desk.waits if self._desk else {}
 
     def run(self, span: Span) -> str:
         """Go from the first day to the last, and return the digest of what happened."""
@@ -110,6 +117,7 @@ class Stage:
         workers = RehearsedWorkers(clock, broker, seed=self._seed, whose_run=self.watcher.name_of)
         workers.use(deployment.pipelines, {p.name: p.pacing for p in deployment.providers.values()})
         journal = Journal(self._history, [self.watcher], clock=clock)
+        calendars = CalendarDesk(self._store, workers, clock, journal.record)
         bits = itertools.count(1)
         services = Services(
             clock=clock,
@@ -117,7 +125,7 @@ class Stage:
             journal=journal,
             executor=workers,
             broker=broker,
-            sessions=RememberedSessions(CalendarDesk(self._store, workers, clock, journal.record)),
+            sessions=RememberedSessions(calendars),
             specs=self._registry,
             ids=IdSource(lambda _: next(bits)),
             state_dir=Path("/nonexistent/openbell-rehearsal"),
@@ -125,7 +133,12 @@ class Stage:
             jitter=lambda: _EXPECTED_JITTER,
             random_bits=lambda _: next(bits),
         )
-        return LiveEngine(services, workers, load=_no_reload, parse=_no_document)
+        services.desk = self._desk = WatchedDesk(
+            clock, max_workers=deployment.daemon.max_workers, pools=deployment.pools
+        )
+        return LiveEngine(
+            services, workers, calendars=calendars, load=_no_reload, parse=_no_document
+        )
 
 
 def _in_order(deployment: Deployment) -> Deployment:

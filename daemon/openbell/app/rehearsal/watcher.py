@@ -138,7 +138,8 @@ class Watcher:
             entry["reason"] = event.reason
         self.timeline.add(event.at, entry)
         retries = len(run.failures) - sum(state == NodeState.FAILED for state in run.nodes.values())
-        tally.ran(event.state, event.duration_s, retries=retries)
+        took = (event.at - (run.began_at or event.at)) / _US / 1e6
+        tally.ran(event.state, took, retries=retries)
         if event.state is RunState.FAILED:
             node = next((n for n, state in run.nodes.items() if state == NodeState.FAILED), "")
             tally.fail(Failure(event.at, run.submitted.session, node, event.reason or event.error))
