@@ -159,6 +159,8 @@ async def _serve(
     began_s: float,
 ) -> None:
     engine, clock = whole.engine, whole.clock
+    schedules = engine.schedules
+    assert schedules is not None
     mounts = mount_plugins(whole.registry, partial(_not_served, telemetry))
     app = create_app(
         engine,
@@ -168,7 +170,11 @@ async def _serve(
             whole.services.journal.record,
             clock=clock,
             random_bits=whole.services.random_bits,
+            scheduled=lambda: (
+                (status.record.pipeline, status.record.use) for status in schedules.statuses()
+            ),
         ),
+        schedules=schedules,
         plugins=mounts.plugins,
         mounts=mounts.apps,
         metrics=telemetry.render,

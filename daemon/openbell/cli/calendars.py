@@ -23,6 +23,7 @@ _OVERLAY_COLUMNS = (
     *("origin", "added_by", "added_at"),
 )
 _AT = "/api/v1/calendars"
+_SHOWN_FIRES = 20
 CalendarName = Annotated[str, typer.Argument(metavar="CALENDAR", help="Such as XNYS or NYSE.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what changes; change nothing.")]
 
@@ -291,6 +292,20 @@ def _say_changes(answer: dict[str, Any]) -> None:
     for change in changes:
         before, after = _hours(change["before"]), _hours(change["after"])
         say(f"  {change['session']}: {before} -> {after}")
+    fires, count = answer["fires"], answer["fire_count"]
+    say(f"{counted(count, 'fire')} of schedules changed")
+    for fire in fires[:_SHOWN_FIRES]:
+        say(f"  {fire['pipeline']}, {fire['schedule']}: {_moved(fire)}")
+    if count > _SHOWN_FIRES:
+        say(f"  and {count - _SHOWN_FIRES:,} more; -o json has the first {len(fires)}")
+
+
+def _moved(fire: dict[str, Any]) -> str:
+    printer = Printer(Format.TABLE)
+    before, after = (printer.cell(fire[key]) for key in ("before", "after"))
+    if fire["before"] is None:
+        return f"{after} appears"
+    return f"{before} vanishes" if fire["after"] is None else f"{before} -> {after}"
 
 
 def _hours(session: dict[str, Any] | None) -> str:

@@ -59,10 +59,13 @@ def following(
 
     instant = _instant("--after", after)
     asked, planner = Source(config, profile, state_dir).asked(expression, pipeline, instant)
-    due = [zip(one.fires(planner, instant), repeat(one)) for one in asked]  # noqa: B905 - one has no end
+    due = [zip(one.fires(planner, instant), repeat(one)) for one in asked]
     found = list(islice(merge(*due, key=lambda pair: pair[0].at), count))
     rows = [_row(fire) if pipeline is None else _named(fire, one) for fire, one in found]
     Printer(output, tz).rows(rows, _COLUMNS if pipeline is None else _PIPELINE_COLUMNS)
+    beginnings = [day for one in asked if (day := planner.beginning(one.schedule)) is not None]
+    if beginnings and instant.date() < max(beginnings):
+        say(f"its calendars know nothing before {max(beginnings)}")
     if len(found) < count:
         say(f"{len(found)} of {count}: {_end(asked, planner)}")
 
@@ -128,7 +131,7 @@ def _end(asked: Sequence[Asked], planner: Planner) -> str:
     horizons = [end for one in asked if (end := planner.horizon(one.schedule)) is not None]
     if not horizons:
         return "it fires no more"
-    return f"its calendars are known to {min(horizons)}"
+    return f"it fires no more in what is known: its calendars end on {min(horizons)}"
 
 
 def _named(fire: Fire, one: Asked) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def create_app(
     history: History,
     *,
     calendars: Calendars,
-    schedules: Schedules | None = None,
+    schedules: Schedules,
     plugins: Sequence[Plugin],
     metrics: Callable[[], bytes],
     clock: Clock,
@@ -95,7 +95,7 @@ def create_app(
         engine=engine,
         history=history,
         calendars=calendars,
-        schedules=schedules,  # type: ignore[arg-type]
+        schedules=schedules,
         plugins=plugins,
         metrics=metrics,
         clock=clock,
@@ -111,7 +111,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
-    for routes in _ROUTES if schedules is not None else _ROUTES[:-1]:
+    for routes in _ROUTES:
         app.include_router(routes(api).router())
     for name, mounted in mounts:
         app.mount(f"/x/{name}", mounted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -148,12 +148,30 @@ class ListedOverlay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FireChange:
+    """What becomes of one fire of a schedule: it moves, appears (no `before`) or vanishes."""
+
+    pipeline: str
+    schedule: str
+    session: date | None
+    event: str
+    index: int
+    before: datetime | None
+    after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverlayAnswer:
-    """What a correction changes. Without an id it was only tried."""
+    """What a correction changes. Without an id it was only tried.
+
+    Of the fires that change, `fire_count` in all, the first are named.
+    """
 
     overlay: Overlay
     changes: tuple[SessionChange, ...]
     overlay_id: str = ""
+    fires: tuple[FireChange, ...] = ()
+    fire_count: int = 0
 
 
 class UnknownOverlayError(Exception):
@@ -247,4 +265,6 @@ def answer_fields(answer: OverlayAnswer) -> dict[str, Any]:
             }
             for change in answer.changes
         ],
+        "fire_count": answer.fire_count,
+        "fires": [asdict(change) for change in answer.fires],
     }

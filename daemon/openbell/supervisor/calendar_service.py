@@ -28,19 +28,27 @@ from openbell.sdk.clock import Clock
 from openbell.sdk.errors import SettingsError
 from openbell.sdk.values import to_us
 from openbell.supervisor.calendars import CalendarDesk, Tell
+from openbell.supervisor.fire_effects import FireEffects, Scheduled
 
 
 class CalendarService:
     """Answers for calendars; one correction is made at a time, wholly or not at all."""
 
     def __init__(
-        self, desk: CalendarDesk, record: Tell, *, clock: Clock, random_bits: RandomBits
+        self,
+        desk: CalendarDesk,
+        record: Tell,
+        *,
+        clock: Clock,
+        random_bits: RandomBits,
+        scheduled: Scheduled = tuple,
     ) -> None:
         self._desk = desk
         self._record = record
         self._clock = clock
         self._random_bits = random_bits
         self._changing = anyio.Lock()
+        self._effects = FireEffects(desk, scheduled, clock)
 
     async def statuses(self, *, build: bool = False) -> Sequence[CalendarStatus]:
         """Return every calendar by name; one that was never built is `unbuilt` unless `build`."""
@@ -121,14 +129,17 @@ class CalendarService:
         overlay = replace(overlay, calendar=name)
         async with self._changing:
             before = await self._desk.table(name, through=overlay.session)
+            overlays = (*self._desk.store.overlays, overlay)
             try:
-                after = self._desk.store.preview(name, (*self._desk.store.overlays, overlay))
+                after = self._desk.store.preview(name, overlays)
                 check_kind(kind, overlay, before)
             except OverlayError as error:
                 raise ConflictError(str(error)) from error
-            answer = OverlayAnswer(overlay=overlay, changes=changes(before, after))
-            if not answer.changes:
+            found = changes(before, after)
+            if not found:
                 raise ConflictError(f"overlay of {name} on {overlay.session}: it changes nothing")
+            fires, count = await self._effects.of(name, overlay.session, overlays)
+            answer = OverlayAnswer(overlay=overlay, changes=found, fires=fires, fire_count=count)
             if dry_run:
                 return answer
             now = self._clock.now()
@@ -156,8 +167,13 @@ class CalendarService:
                 after = self._desk.store.preview(name, left)
             except OverlayError as error:
                 raise ConflictError(f"without it {error}") from error
+            fires, count = await self._effects.of(name, record.overlay.session, left)
             answer = OverlayAnswer(
-                overlay=record.overlay, overlay_id=overlay_id, changes=changes(before, after)
+                overlay=record.overlay,
+                overlay_id=overlay_id,
+                changes=changes(before, after),
+                fires=fires,
+                fire_count=count,
             )
             if not dry_run:
                 now = self._clock.now()

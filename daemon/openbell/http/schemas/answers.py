@@ -339,10 +339,24 @@ class SessionChange(BaseModel):
     after: Session | None
 
 
+class FireChange(BaseModel):
+    """What becomes of one fire: it moves, appears (no `before`) or vanishes (no `after`)."""
+
+    pipeline: str
+    schedule: str
+    session: date | None
+    event: str
+    index: int
+    before: datetime | None
+    after: datetime | None
+
+
 class OverlayChange(OverlayHours):
     """What a correction changes; without an id it was only tried."""
 
     changes: list[SessionChange]
+    fire_count: int
+    fires: list[FireChange]
 
 
 SINGLE: tuple[type[BaseModel], ...] = (

@@ -60,18 +60,19 @@ class ScheduleDesk:
         self._policy = policy
         self._is_open = is_open
         self._crashes: deque[float] = deque(maxlen=100)
-        self._firing = self._make()
+        self._firing = self._make(is_again=False)
         self._wake = anyio.Event()
         self.parked_reason = ""
         services.journal.add_observer(self)
 
-    def _make(self) -> Firing:
+    def _make(self, *, is_again: bool) -> Firing:
         return Firing(
             self._services,
             self._crew,
             self._intake,
             calendars=self._calendars,
             is_open=self._is_open,
+            is_again=is_again,
         )
 
     def see(self, event: Event) -> None:
@@ -95,7 +96,7 @@ class ScheduleDesk:
                 await self._firing.run()
             except Exception as error:  # noqa: BLE001 - the supervisor is where crashes are decided
                 await self._crashed(error)
-                self._firing = self._make()
+                self._firing = self._make(is_again=True)
 
     async def _crashed(self, error: Exception) -> None:
         clock, journal = self._services.clock, self._services.journal
@@ -243,6 +244,8 @@ class ScheduleDesk:
             raise UnknownScheduleError(schedule_id)
         return line
 
-    async def fires(self, *, pipeline: str | None = None, limit: int = 100) -> Sequence[FireRecord]:
+    async def fires(
+        self, *, pipeline: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[FireRecord]:
         """Return decided fires, newest first."""
-        return await self._services.history.fires(pipeline=pipeline, limit=limit)
+        return await self._services.history.fires(pipeline=pipeline, limit=limit, before=before)
