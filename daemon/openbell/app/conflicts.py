@@ -11,7 +11,8 @@ import anyio
 from openbell.app.calendars import HISTORY_NAME
 from openbell.app.offline import loaded_tables
 from openbell.calendars.names import CalendarCatalog
-from openbell.history.readers import Answers, Readers
+from openbell.history.connections import Readers
+from openbell.history.readers import Answers
 from openbell.model.pipelines import Deployment
 from openbell.schedule.conflicts import calendars_of, conflicts
 from openbell.schedule.conflicts_values import Conflict, RunLength, length_of

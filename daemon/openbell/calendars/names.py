@@ -51,6 +51,8 @@ ALIASES = {
     "XTSX": "XTSE",
 }
 
+_OTHERWISE = "`mdp calendar list` shows all; a configuration defines more under calendars.define"
+
 
 class UnknownCalendarError(Exception):
     """No calendar has this name; `hint` names the nearest."""
@@ -59,7 +61,7 @@ class UnknownCalendarError(Exception):
         by_lower = {known.lower(): known for known in (*ALIASES, *KNOWN, *defined)}
         close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
         self.name = name
-        self.hint = f"did you mean {by_lower[close[0]]!r}?" if close else ""
+        self.hint = f"did you mean {by_lower[close[0]]!r}?" if close else _OTHERWISE
         super().__init__(f"calendar {name!r} is unknown" + (f"; {self.hint}" if close else ""))
 
 

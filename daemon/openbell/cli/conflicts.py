@@ -90,11 +90,12 @@ def tell(found: Sequence[Conflict], days: int) -> None:
         if one.first:
             more = " ..." if one.count > len(one.first) else ""
             when = ", ".join(map(str, one.first))
-            print(f"  when: {one.count} times, first {when}{more}")
+            times = "once" if one.count == 1 else f"{one.count} times, first"
+            print(f"  when: {times} {when}{more}")
         if one.fix:
             print(f"  fix:  {one.fix}")
     bad = sum(one.severity == "conflict" for one in found)
-    say(f"{bad} conflicts and {len(found) - bad} notes in {days} days")
+    say(f"conflicts: {bad}, notes: {len(found) - bad}, in {days} days")
 
 
 def rows_of(found: Sequence[Conflict]) -> list[dict[str, Any]]:

@@ -58,6 +58,9 @@ def explain(planner: Planner, schedule: Schedule, at: datetime) -> Explanation:
     horizon = planner.horizon(schedule)
     if horizon is not None and at.date() > horizon:
         steps.append(Step(text=f"nothing is known after {horizon}", is_met=False))
+    beginning = planner.beginning(schedule)
+    if beginning is not None and at.date() < beginning:
+        steps.append(Step(text=f"nothing is known before {beginning}", is_met=False))
     return Explanation(
         at=at,
         text=schedule.text,

@@ -62,6 +62,11 @@ class Planner:
         days = [self.sessions(calendar).last_day for calendar in schedule.calendars]
         return from_day(min(days)) if days else None
 
+    def beginning(self, schedule: Schedule) -> date | None:
+        """Return the first day of which its calendars know anything, or None: it needs none."""
+        days = [self.sessions(calendar).first_day for calendar in schedule.calendars]
+        return from_day(max(days)) if days else None
+
     def moments(self, schedule: Schedule, start_us: int) -> Iterator[Moment]:
         """Yield the due moments from an instant on."""
         if not schedule.predicates:

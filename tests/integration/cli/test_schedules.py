@@ -58,7 +58,56 @@ def test_the_calendars_of_a_configuration_count(tmp_path: Path) -> None:
 def test_a_calendar_that_ends_says_where() -> None:
     done = mdp("schedule", "next", "XSHG open", "--after", "2026-12-31T12:00Z", "-o", "json")
     assert (done.code, done.json) == (0, [])
-    assert "0 of 5: its calendars are known to 2026-12-31" in done.err
+    assert "0 of 5: it fires no more in what is known: its calendars end on 2026-12-31" in done.err
+
+
+def test_nothing_is_said_of_the_time_before_a_calendar_begins() -> None:
+    done = mdp("schedule", "next", "XNYS close", "--after", "1980-01-01", "-n", 1)
+    assert "1990-01-02 21:00:00+00:00" in done.out
+    assert "its calendars know nothing before 1990-01-0" in done.err
+    done = mdp("schedule", "explain", "XNYS close", "--at", "1980-01-02T21:00Z")
+    assert "- nothing is known before 1990-01-0" in done.out
+    done = mdp("schedule", "explain", "XSHG close", "--at", "2027-06-01T07:00Z")
+    assert "- nothing is known after 2026-12-31" in done.out
+
+
+def test_offsets_that_cross_sessions_keep_the_label_they_belong_to() -> None:
+    arguments = ("--after", "2026-11-25", "-n", 3, "-o", "json")
+    late = mdp("schedule", "next", "XNYS close + 100h", *arguments).json
+    assert [(fire["at"][:16], fire["session"]) for fire in late] == [
+        ("2026-11-25T01:00", "2026-11-20"),
+        ("2026-11-28T01:00", "2026-11-23"),
+        ("2026-11-29T01:00", "2026-11-24"),
+    ]
+    both = mdp("schedule", "next", "XNYS every 30m in [open, close + 30h]", *arguments).json
+    assert [(fire["at"][11:16], fire["session"], fire["index"]) for fire in both] == [
+        ("00:30", "2026-11-23", 68),
+        ("00:30", "2026-11-24", 20),
+        ("01:00", "2026-11-23", 69),
+    ]
+
+
+def test_overlays_made_by_hand_count_where_a_state_directory_has_them() -> None:
+    arguments = ("schedule", "next", "XNYS open", "--after", "2026-11-24", "-n", 1, "-o", "json")
+    assert mdp(*arguments).json[0]["session"] == "2026-11-24"
+    overlay = ("calendar", "overlay", "add", "XNYS", "2026-11-24", "closed", "--reason", "storm")
+    assert mdp(*overlay).code == 0
+    assert mdp(*arguments).json[0]["session"] == "2026-11-25"
+
+
+def test_overlays_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    overlay = ("calendar", "overlay", "add", "XNYS", "2026-11-24", "closed", "--reason", "storm")
+    assert mdp(*overlay).code == 0
+    config = tmp_path / "own.yaml"
+    config.write_text(
+        "version: 2\ncalendars: {overlays: [{calendar: NYSE, date: 2026-11-24, close: '13:00'}]}\n"
+    )
+    for verb in (("schedule", "next", "XNYS open"), ("schedule", "conflicts")):
+        done = mdp(*verb, "-c", config)
+        assert done.code == 78
+        assert "overlay of XNYS on 2026-11-24" in done.err
+        assert "contradicts" in done.err
+        assert "mdp calendar overlay list" in done.err
 
 
 @pytest.mark.parametrize(
@@ -67,6 +116,24 @@ def test_a_calendar_that_ends_says_where() -> None:
         (("next", "XNYS clse"), ("     ^ 'clse' is no event", "did you mean 'close'?")),
         (("next", "XNYS close", "--after", "tomorrow"), ("'tomorrow' is no instant",)),
         (("explain", "XNYS close", "--at", "0001-01-01"), ("too far away",)),
+        (("next", "XNYS close", "--after", "2026-02-30"), ("'2026-02-30' is no instant",)),
+        (("next", "XNYS close +"), ("            ^ the end is no duration", "30s, 5m, 1h30m")),
+        (
+            ("next", "at 2026-02-30T10:00Z"),
+            ("   ^ 2026-02-30T10:00Z is no instant: day is out of range", "at 2026-12-01T14:00Z"),
+        ),
+        (("next", "NYSX close"), ("^ calendar 'NYSX' is unknown", "did you mean 'XNYS'?")),
+        (("next", "CME_Equity settle"), ("'CME_Equity' is unknown", "calendars.define")),
+        (("next", "cron '0 0 30 2 *' UTC"), ("never fires", "no month has such a day")),
+        (
+            ("next", "cron '0 9 * * *' Europe/Londom"),
+            ("^ time zone 'Europe/Londom' is unknown", "America/New_York"),
+        ),
+        (("next", "XNYS 32nd day of month close"), ("a month has no number 32",)),
+        (("conflicts", "--horizon", "400x"), ("--horizon '400x' is not understood", "400d")),
+        (("conflicts", "--horizon", "0d"), ("--horizon '0d' is not understood",)),
+        (("conflicts", "--from", "2026-02-30"), ("--from '2026-02-30' is no day",)),
+        (("conflicts", "--from", "1066-10-14"), ("too far away", "1971 to 2189")),
     ],
 )
 def test_what_is_not_understood_exits_2(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:

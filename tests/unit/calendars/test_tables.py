@@ -275,7 +275,11 @@ def test_calendars_are_found_by_the_names_people_use(name: str, meant: str) -> N
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("XNYX", "did you mean 'XNYS'?"), ("NYSEE", "did you mean 'NYSE'?"), ("q", "")],
+    [
+        ("XNYX", "did you mean 'XNYS'?"),
+        ("NYSEE", "did you mean 'NYSE'?"),
+        ("q", "`mdp calendar list` shows all; a configuration defines more under calendars.define"),
+    ],
 )
 def test_an_unknown_calendar_suggests_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UnknownCalendarError) as caught:
