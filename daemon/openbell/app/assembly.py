@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -22,10 +23,9 @@ from openbell.calendars.store import SessionStore
 from openbell.execution.pool import WorkerPool
 from openbell.history.lock import StateLock
 from openbell.history.store import HistoryStore
-from openbell.model.history import RunFilter
 from openbell.model.ids import IdSource
-from openbell.model.pipelines import Deployment
-from openbell.model.runs import NodeRecord, RunRecord, RunState
+from openbell.model.pipelines import Deployment, Pipeline
+from openbell.model.runs import NodeRecord, RunRecord
 from openbell.pacing.broker import PacingBroker
 from openbell.plugin_host import Registry
 from openbell.sdk.clock import Clock, SystemClock
@@ -114,9 +114,7 @@ async def running(
             services,
             pool,
             load=_Reload(place, registry, env, services=services, desk=calendars, loaded=loaded),
-            parse=lambda document: parse_pipeline(
-                place, registry, env, document, around=services.deployment.pipelines
-            ),
+            parse=_parser(place, registry, env, services),
             only=only,
             calendars=calendars,
         )
@@ -176,6 +174,18 @@ def _pool(
     )
 
 
+def _parser(
+    place: Place, registry: Registry, env: Mapping[str, str], services: Services
+) -> Callable[[Mapping[str, Any]], Pipeline]:
+    """Return what reads an API document, which may name the pipelines that are there by then."""
+
+    def parse(document: Mapping[str, Any]) -> Pipeline:
+        around = services.deployment.pipelines
+        return parse_pipeline(place, registry, env, document, around=around)
+
+    return parse
+
+
 class _Reload:
     """Reads the configuration again and tells everyone who keeps something of it."""
 
@@ -208,6 +218,8 @@ class _Reload:
 
 
 async def _tell_open_runs(history: HistoryStore, adopt: Adopt) -> None:
-    states = (RunState.QUEUED, RunState.RUNNING)
-    for run in await history.runs(RunFilter(states=states, limit=100_000)):
-        adopt(run, tuple(await history.nodes(run.run_id)))
+    after = ""
+    while page := await history.open_runs(after=after):
+        for opened in page:
+            adopt(opened.run, opened.nodes)
+        after = page[-1].run.run_id

@@ -13,8 +13,9 @@ import anyio
 from openbell import __version__
 from openbell.calendars.store import SessionStore
 from openbell.execution.pool import PoolLimits, WorkerPool
+from openbell.history.connections import Readers
 from openbell.history.lock import StateLock
-from openbell.history.readers import Answers, Readers
+from openbell.history.readers import Answers
 from openbell.history.store import HistoryStore
 from openbell.model.calendars import CalendarRules, Overlay, OverlayRecord
 from openbell.model.events import Event

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 
 from openbell.execution.chains import complete
-from openbell.history.readers import Answers, Readers
+from openbell.history.connections import Readers
+from openbell.history.readers import Answers
 from openbell.model.changes import Plan, planned
 from openbell.model.definitions import definition, fingerprint, from_definition
 from openbell.model.pipelines import Deployment

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from openbell.history import (
     apply_calendars,
+    apply_graph,
     apply_letters,
     apply_nodes,
     apply_runs,
@@ -66,6 +67,14 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             _apply_plan(db, event)
         case ev.DeadLettered() | ev.LetterReplayed() | ev.LetterPurged() | ev.DecisionNoted():
             apply_letters.apply(db, event)
+        case (
+            ev.RunHeld()
+            | ev.ApprovalAsked()
+            | ev.ApprovalAnswered()
+            | ev.ItemsListed()
+            | ev.ItemsChanged()
+        ):
+            apply_graph.apply(db, event)
         case (
             ev.ActorCrashed()
             | ev.PipelineParked()

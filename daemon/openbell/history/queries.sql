@@ -325,13 +325,19 @@ SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitte
 FROM pipeline_runs WHERE state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_of_pipeline
--- Runs of one pipeline in some states, newest first.
+-- Runs of one pipeline, newest first.
+SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
+    finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
+    calendar, fire, due_at_us, priority, parent_run_id
+FROM pipeline_runs WHERE pipeline = :pipeline AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
+
+-- name: runs_of_pipeline_in_state
+-- Runs of one pipeline that stand in one state, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
     calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs
-WHERE pipeline = :pipeline AND run_id < :before AND +state IN (SELECT value FROM json_each(:states))
-ORDER BY run_id DESC LIMIT :limit;
+WHERE pipeline = :pipeline AND state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_of_job
 -- Runs of one submission in some states, newest first.
@@ -395,16 +401,9 @@ SELECT key, run_id, node, pipeline, dataset, start_at_us, end_at_us, row_count, 
     unchanged_count, size_bytes, digest, version, committed_at_us
 FROM data_lineage WHERE dataset = :dataset ORDER BY id DESC LIMIT :limit;
 
--- name: run_counts
--- How many runs stand in each state.
-SELECT state, count(*) FROM pipeline_runs GROUP BY state;
-
--- name: totals
--- Rows and batches of every run that history holds, and log lines that were dropped.
-SELECT
-    (SELECT coalesce(sum(rows_written), 0) FROM pipeline_nodes),
-    (SELECT coalesce(sum(batch_count), 0) FROM checkpoints),
-    (SELECT coalesce(sum(dropped_count), 0) FROM node_log_sizes);
+-- name: counts
+-- Totals over everything that history holds: runs by state, rows, batches, log lines that were dropped.
+SELECT name, value FROM history_counts;
 
 -- name: database_size
 -- Bytes of the database's pages.
@@ -424,8 +423,28 @@ SELECT run_id FROM pipeline_runs
 WHERE run_id < :oldest_kept AND finished_at_us IS NOT NULL ORDER BY run_id LIMIT :limit;
 
 -- name: delete_events_of_run
--- Forget a run's events.
-DELETE FROM events WHERE run_id = :run_id;
+-- Forget some of a run's events.
+DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run_id = :run_id ORDER BY id LIMIT :limit);
+
+-- name: delete_logs_of_run
+-- Forget some of a finished run's log lines.
+DELETE FROM node_logs WHERE id IN (
+    SELECT id FROM node_logs
+    WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
+    ORDER BY id LIMIT :limit
+);
+
+-- name: delete_items_of_run
+-- Forget some of a finished run's items.
+DELETE FROM node_items
+WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
+    AND (node, idx) IN (SELECT i.node, i.idx FROM node_items AS i WHERE i.run_id = :run_id LIMIT :limit);
+
+-- name: delete_nodes_of_run
+-- Forget some of a finished run's nodes, with their attempts, checkpoints, findings and commits.
+DELETE FROM pipeline_nodes
+WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
+    AND node IN (SELECT n.node FROM pipeline_nodes AS n WHERE n.run_id = :run_id LIMIT :limit);
 
 -- name: delete_run
 -- Forget a run; its nodes, attempts, checkpoints, logs, findings, commits and metrics go with it.

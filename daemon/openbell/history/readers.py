@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from openbell.history import records
-from openbell.history.connections import ABOVE_EVERY_ID
-from openbell.history.connections import Readers as Readers
+from openbell.history.connections import ABOVE_EVERY_ID, Readers
+from openbell.history.graph_answers import GraphAnswers
 from openbell.history.letter_answers import LetterAnswers
 from openbell.model.bodies import encode_plain
 from openbell.model.calendars import OverlayRecord
@@ -28,7 +28,7 @@ from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fi
 from openbell.sdk.values import to_us
 
 
-class Answers(LetterAnswers):
+class Answers(LetterAnswers, GraphAnswers):
     """The reading half of `History`."""
 
     def __init__(self, readers: Readers) -> None:
@@ -41,24 +41,24 @@ class Answers(LetterAnswers):
 
     async def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
         """See `History`."""
-        states = wanted.states or tuple(RunState)
         row = {
             "pipeline": wanted.pipeline,
             "job_id": wanted.job_id,
             "before": wanted.before or ABOVE_EVERY_ID,
             "limit": wanted.limit,
-            "states": encode_plain(states),
+            "states": encode_plain(wanted.states or tuple(RunState)),
         }
         if wanted.job_id is not None:
             return await self._readers.rows("runs_of_job", row, records.run_record)
-        if wanted.pipeline is not None:
-            return await self._readers.rows("runs_of_pipeline", row, records.run_record)
+        is_any = wanted.pipeline is None
         if not wanted.states:
-            return await self._readers.rows("runs_newest", row, records.run_record)
+            query = "runs_newest" if is_any else "runs_of_pipeline"
+            return await self._readers.rows(query, row, records.run_record)
+        query = "runs_in_state" if is_any else "runs_of_pipeline_in_state"
         found: list[RunRecord] = []
         for state in wanted.states:
             of_state = {**row, "state": state}
-            found += await self._readers.rows("runs_in_state", of_state, records.run_record)
+            found += await self._readers.rows(query, of_state, records.run_record)
         return sorted(found, key=lambda run: run.run_id, reverse=True)[: wanted.limit]
 
     async def durations(self, pipeline: str, *, limit: int = 100) -> Sequence[float]:
@@ -166,13 +166,12 @@ class Answers(LetterAnswers):
 
     async def metrics(self) -> Mapping[str, Any]:
         """See `History`."""
-        counts = dict(await self._readers.rows("run_counts", {}, tuple))
-        totals = await self._readers.first("totals", {}, tuple) or (0, 0, 0)
+        counts = dict(await self._readers.rows("counts", {}, tuple))
         size_bytes = await self._readers.first("database_size", {}, lambda row: int(row[0]))
         return {
-            "runs": {str(state): counts.get(state, 0) for state in RunState},
-            "rows_written": totals[0],
-            "batches": totals[1],
-            "log_lines_dropped": totals[2],
+            "runs": {str(state): counts[state] for state in RunState},
+            "rows_written": counts["rows_written"],
+            "batches": counts["batches"],
+            "log_lines_dropped": counts["log_lines_dropped"],
             "database_bytes": size_bytes,
         }

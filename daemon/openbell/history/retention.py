@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 
 from openbell.history.queries import Statements
 
 RUNS_A_STEP = 10
-EVENTS_A_STEP = 500
+ROWS_A_STEP = 500
 PAGES_A_STEP = 250
 
 _OLD_ROWS = ("delete_old_events", "delete_settled_letters", "delete_old_decisions")
-_ABOVE_EVERY_ID = "\U0010ffff"
+_ROWS_OF_RUN = (
+    "delete_events_of_run",
+    "delete_logs_of_run",
+    "delete_items_of_run",
+    "delete_nodes_of_run",
+)
 
 
 @dataclass(slots=True, kw_only=True)
 class Pruning:
-    """What is left to forget: finished runs that ended before an instant, or beyond the newest."""
+    """What is left to forget: finished runs that ended before an instant, or before a run."""
 
     before_us: int
-    keep_runs: int
-    oldest_kept: str | None = None
+    oldest_kept: str
     is_done: bool = False
 
     def step(self, db: Statements) -> int:
@@ -31,14 +37,12 @@ class Pruning:
         """
         run_ids = self._some_runs(db)
         if run_ids:
-            for run_id in run_ids:
-                _forget(db, run_id)
-            return len(run_ids)
-        old = {"before_us": self.before_us, "limit": EVENTS_A_STEP}
+            return sum(1 for _ in takewhile(partial(_forget, db), run_ids))
+        old = {"before_us": self.before_us, "limit": ROWS_A_STEP}
         if _forget_fires(db, old):
             return 0
         forgotten = [db.run(query, old).rowcount for query in _OLD_ROWS]
-        if max(forgotten) < EVENTS_A_STEP:
+        if max(forgotten) < ROWS_A_STEP:
             (free_count,) = db.first("free_pages", {})
             for _ in range(min(free_count, PAGES_A_STEP)):
                 db.run("give_back_page", {})
@@ -49,23 +53,20 @@ class Pruning:
         row = {"before_us": self.before_us, "limit": RUNS_A_STEP}
         ended = db.run("runs_ended_before", row).fetchall()
         if not ended:
-            beyond = {"oldest_kept": self._oldest_kept(db), "limit": RUNS_A_STEP}
+            beyond = {"oldest_kept": self.oldest_kept, "limit": RUNS_A_STEP}
             ended = db.run("runs_older_than", beyond).fetchall()
         return [run_id for (run_id,) in ended]
 
-    def _oldest_kept(self, db: Statements) -> str:
-        if self.oldest_kept is None:
-            found = db.first("oldest_kept_run", {"skipped": self.keep_runs - 1})
-            nothing_is_kept = self.keep_runs <= 0
-            self.oldest_kept = _ABOVE_EVERY_ID if nothing_is_kept else found[0] if found else ""
-        return self.oldest_kept
 
-
-def _forget(db: Statements, run_id: str) -> None:
-    db.run("delete_events_of_run", {"run_id": run_id})
+def _forget(db: Statements, run_id: str) -> bool:
+    """Forget a run, or a part of one with many rows; return whether it is gone."""
+    for query in _ROWS_OF_RUN:
+        if db.run(query, {"run_id": run_id, "limit": ROWS_A_STEP}).rowcount == ROWS_A_STEP:
+            return False
     db.run("delete_decisions_of_run", {"run_id": run_id})
     for (job_id,) in db.run("delete_run", {"run_id": run_id}).fetchall():
         db.run("delete_job_without_runs", {"job_id": job_id})
+    return True
 
 
 def _forget_fires(db: Statements, old: Mapping[str, int]) -> bool:

@@ -44,6 +44,21 @@ CREATE TABLE checkpoints (
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+CREATE TRIGGER checkpoints_advanced AFTER UPDATE OF batch_count ON checkpoints
+BEGIN
+    UPDATE history_counts SET value = value + new.batch_count - old.batch_count WHERE name = 'batches';
+END;
+
+CREATE TRIGGER checkpoints_begun AFTER INSERT ON checkpoints
+BEGIN
+    UPDATE history_counts SET value = value + new.batch_count WHERE name = 'batches';
+END;
+
+CREATE TRIGGER checkpoints_forgotten AFTER DELETE ON checkpoints
+BEGIN
+    UPDATE history_counts SET value = value - old.batch_count WHERE name = 'batches';
+END;
+
 CREATE TABLE data_lineage (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL UNIQUE,
@@ -75,7 +90,7 @@ CREATE TABLE dead_letters (
     run_id TEXT NOT NULL,
     pipeline TEXT NOT NULL,
     node TEXT NOT NULL,
-    item TEXT NOT NULL,
+    item INTEGER,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'replayed', 'purged')),
     error_kind TEXT NOT NULL,
     error TEXT NOT NULL,
@@ -144,6 +159,11 @@ CREATE INDEX fires_by_decision ON fires (decided_at_us);
 CREATE INDEX fires_by_due ON fires (due_at_us);
 
 CREATE INDEX fires_by_schedule ON fires (schedule_id, due_at_us);
+
+CREATE TABLE history_counts (
+    name TEXT NOT NULL PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE job_dependencies (
     pipeline TEXT NOT NULL,
@@ -237,6 +257,23 @@ CREATE TABLE node_log_sizes (
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+CREATE TRIGGER node_log_sizes_begun AFTER INSERT ON node_log_sizes WHEN new.dropped_count <> 0
+BEGIN
+    UPDATE history_counts SET value = value + new.dropped_count WHERE name = 'log_lines_dropped';
+END;
+
+CREATE TRIGGER node_log_sizes_forgotten AFTER DELETE ON node_log_sizes WHEN old.dropped_count <> 0
+BEGIN
+    UPDATE history_counts SET value = value - old.dropped_count WHERE name = 'log_lines_dropped';
+END;
+
+CREATE TRIGGER node_log_sizes_grown AFTER UPDATE OF dropped_count ON node_log_sizes
+WHEN new.dropped_count <> old.dropped_count
+BEGIN
+    UPDATE history_counts SET value = value + new.dropped_count - old.dropped_count
+    WHERE name = 'log_lines_dropped';
+END;
+
 CREATE TABLE node_logs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     run_id TEXT NOT NULL,
@@ -305,6 +342,17 @@ CREATE TABLE pipeline_nodes (
     PRIMARY KEY (run_id, node)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TRIGGER pipeline_nodes_forgotten AFTER DELETE ON pipeline_nodes WHEN old.rows_written <> 0
+BEGIN
+    UPDATE history_counts SET value = value - old.rows_written WHERE name = 'rows_written';
+END;
+
+CREATE TRIGGER pipeline_nodes_written AFTER UPDATE OF rows_written ON pipeline_nodes
+WHEN new.rows_written <> old.rows_written
+BEGIN
+    UPDATE history_counts SET value = value + new.rows_written - old.rows_written WHERE name = 'rows_written';
+END;
+
 CREATE TABLE pipeline_pauses (
     pipeline TEXT NOT NULL PRIMARY KEY,
     paused_at_us INTEGER NOT NULL,
@@ -345,6 +393,22 @@ CREATE INDEX pipeline_runs_by_pipeline ON pipeline_runs (pipeline, run_id);
 CREATE INDEX pipeline_runs_by_pipeline_and_state ON pipeline_runs (pipeline, state, run_id);
 
 CREATE INDEX pipeline_runs_by_state ON pipeline_runs (state, run_id);
+
+CREATE TRIGGER pipeline_runs_counted AFTER INSERT ON pipeline_runs
+BEGIN
+    UPDATE history_counts SET value = value + 1 WHERE name = new.state;
+END;
+
+CREATE TRIGGER pipeline_runs_forgotten AFTER DELETE ON pipeline_runs
+BEGIN
+    UPDATE history_counts SET value = value - 1 WHERE name = old.state;
+END;
+
+CREATE TRIGGER pipeline_runs_moved AFTER UPDATE OF state ON pipeline_runs
+BEGIN
+    UPDATE history_counts SET value = value - 1 WHERE name = old.state;
+    UPDATE history_counts SET value = value + 1 WHERE name = new.state;
+END;
 
 CREATE INDEX pipeline_runs_open ON pipeline_runs (run_id) WHERE finished_at_us IS NULL;
 

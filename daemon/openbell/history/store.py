@@ -17,7 +17,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from openbell.history.backup import daily_backup, is_due
-from openbell.history.connections import Readers, close_connection
+from openbell.history.connections import ABOVE_EVERY_ID, Readers, close_connection
 from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
 from openbell.history.opening import connect, is_damage, open_reader, open_writer
 from openbell.history.queries import Statements
@@ -100,11 +100,19 @@ class HistoryStore(Answers):
 
     async def prune(self, *, before: datetime, keep_runs: int) -> int:
         """See `History`. Works in small transactions, so that records go on in between."""
-        pruning = Pruning(before_us=to_us(before), keep_runs=keep_runs)
+        pruning = Pruning(before_us=to_us(before), oldest_kept=await self._oldest_kept(keep_runs))
         pruned_count = 0
         while not pruning.is_done:
             pruned_count += await self._change(pruning.step)
         return pruned_count
+
+    async def _oldest_kept(self, keep_runs: int) -> str:
+        """Return the oldest of the newest `keep_runs` runs; a reader counts, the writer goes on."""
+        if keep_runs <= 0:
+            return ABOVE_EVERY_ID
+        row = {"skipped": keep_runs - 1}
+        found = await self._readers.first("oldest_kept_run", row, lambda row: str(row[0]))
+        return found or ""
 
     async def backup(self, *, now: datetime, keep: int = 3) -> Path:
         """Copy the database beside itself while it is in use and return the copy's path.

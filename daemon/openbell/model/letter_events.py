@@ -11,14 +11,14 @@ from openbell.model.event import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLettered(Event):
-    """A node's attempts, or those of one `item` of its fan-out, are used up; it can be replayed."""
+    """A node's attempts, or those of its item `item`, are used up; it can be replayed."""
 
     name: ClassVar[str] = "letter.written"
     letter_id: str
     run_id: str
     pipeline: str
     node: str
-    item: str = ""
+    item: int | None = None
     error_kind: str
     error: str
     traceback: str = ""

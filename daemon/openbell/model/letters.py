@@ -22,7 +22,7 @@ class LetterState(enum.StrEnum):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A node, or one `item` of its fan-out, whose attempts are used up.
+    """A node, or item number `item` of its fan-out, whose attempts are used up.
 
     `input` is a reference to what it was given. `replayed_by` is the run that does it again;
     `settled_at` is when that was submitted or the letter was purged, and `settled_by` who did it.
@@ -32,7 +32,7 @@ class DeadLetter:
     run_id: str
     pipeline: str
     node: str
-    item: str
+    item: int | None
     state: LetterState
     error_kind: str
     error: str

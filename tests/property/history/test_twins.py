@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.calendars import Overlay
 from openbell.model.history import History, RecordRefusedError, RunFilter
+from openbell.model.letters import MAX_DECISIONS, LetterFilter, LetterState
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
 from openbell.model.schedules import FireRecord, ScheduleUse
 from openbell.testing import MemoryHistory
@@ -32,11 +34,27 @@ runs = st.sampled_from(RUN_IDS)
 nodes = st.sampled_from(["fetch", "check", "publish", "nowhere"])
 pipelines = st.sampled_from(["eod", "other"])
 seconds = st.floats(0.0, 1e6, allow_nan=False).map(lambda value: round(value, 6))
-short_text = st.text(st.characters(codec="utf-8"), max_size=8)
+short_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
 def _by_schedule(fires: Sequence[FireRecord]) -> dict[str, FireRecord]:
     return {fire.schedule_id: fire for fire in fires}
+
+
+def _steps(run_id: str, at_s: float) -> st.SearchStrategy[ev.Event]:
+    """Return steps that may or may not be legal, of a run and its nodes."""
+    numbers = st.integers(1, 2)
+    return st.one_of(
+        st.just(story.submitted(run_id)),
+        st.just(story.started(run_id, at_s=at_s)),
+        st.sampled_from([RunState.SUCCESS, RunState.CANCELLED]).map(
+            lambda state: story.finished(run_id, state, at_s=at_s)
+        ),
+        st.builds(story.node, nodes, st.sampled_from(list(NodeState)), st.just(run_id)),
+        st.builds(story.attempt_started, st.just(run_id), numbers),
+        st.builds(story.attempt_finished, st.just(run_id), numbers),
+        st.builds(story.committed, st.integers(1, 3), st.just(run_id)),
+    )
 
 
 class Twins(RuleBasedStateMachine):
@@ -88,6 +106,19 @@ class Twins(RuleBasedStateMachine):
     @rule(run_id=runs)
     def begin_run(self, run_id: str) -> None:
         self._tell(story.submitted(run_id), story.started(run_id))
+
+    @rule(steps=st.lists(st.tuples(runs, seconds).flatmap(lambda of: _steps(*of)), max_size=12))
+    def take_many_steps_at_once(self, steps: list[ev.Event]) -> None:
+        self._tell(*steps)
+
+    @rule(run_ids=st.lists(runs, min_size=1, unique=True), at_s=seconds, order=st.randoms())
+    def take_many_legal_steps_at_once(self, run_ids: list[str], at_s: float, order: Random) -> None:
+        """Interleave whole runs, each in its order."""
+        left = [list(story.whole_run(f"{run_id}_{at_s}")) for run_id in run_ids]
+        events: list[ev.Event] = []
+        while left := [steps for steps in left if steps]:
+            events.append(order.choice(left).pop(0))
+        self._tell(*events)
 
     @rule(run_id=runs)
     def cancel(self, run_id: str) -> None:
@@ -244,6 +275,75 @@ class Twins(RuleBasedStateMachine):
     def pause_pipeline(self, pipeline: str, *, paused: bool) -> None:
         self._tell(ev.PipelinePaused(at=story.START, pipeline=pipeline, paused=paused, by="u"))
         self._ask(lambda twin: twin.pauses())
+
+    @rule(
+        number=st.integers(1, 4), run_id=runs, item=st.none() | st.integers(0, 2), error=short_text
+    )
+    def write_letter(self, number: int, run_id: str, item: int | None, error: str) -> None:
+        event = ev.DeadLettered(
+            at=story.after(number),
+            letter_id=f"letter_{number}",
+            run_id=run_id,
+            pipeline="eod" if number % 2 else "other",
+            node="fetch",
+            item=item,
+            error_kind="transient",
+            error=error,
+            attempts=number,
+            params={"error": error},
+            input=None if item is None else {"kind": "value", "value": [error]},
+        )
+        self._tell(event)
+
+    @rule(number=st.integers(1, 4), at_s=seconds, run_id=st.none() | runs, by=short_text)
+    def settle_letter(self, number: int, at_s: float, run_id: str | None, by: str) -> None:
+        place: Any = {"at": story.after(at_s), "letter_id": f"letter_{number}", "pipeline": "eod"}
+        if run_id is None:
+            self._tell(ev.LetterPurged(**place, by=by))
+        else:
+            self._tell(ev.LetterReplayed(**place, run_id=run_id, by=by))
+        self._ask(lambda twin: twin.dead_letter(f"letter_{number}"))
+
+    @rule(
+        pipeline=st.none() | pipelines,
+        state=st.none() | st.sampled_from(list(LetterState)),
+        before=st.none() | st.sampled_from(["letter_2", "letter_4"]),
+        limit=st.integers(1, 4),
+    )
+    def list_letters(
+        self, pipeline: str | None, state: LetterState | None, before: str | None, limit: int
+    ) -> None:
+        wanted = LetterFilter(pipeline=pipeline, state=state, before=before, limit=limit)
+        self._ask(lambda twin: twin.dead_letters(wanted))
+
+    @rule(
+        run_id=st.none() | runs,
+        pipeline=pipelines,
+        node=st.sampled_from(["", "fetch"]),
+        what=st.sampled_from(["queued", "held"]),
+        times=st.sampled_from([1, 2, MAX_DECISIONS + 3]),
+    )
+    def decide(
+        self, *, run_id: str | None, pipeline: str, node: str, what: str, times: int
+    ) -> None:
+        for number in range(times):
+            event = ev.DecisionNoted(
+                at=story.after(number),
+                pipeline=pipeline,
+                run_id=run_id,
+                node=node,
+                what=what,
+                reason=f"because of {number}",
+            )
+            self._tell(event)
+            self._tell(event)
+        self._ask(lambda twin: twin.decisions(run_id=run_id, limit=3))
+        self._ask(lambda twin: twin.decisions(pipeline=pipeline, before=9))
+        self._ask(lambda twin: twin.decisions(limit=1000))
+
+    @rule(pipeline=st.none() | pipelines, after=st.just("") | runs, limit=st.integers(1, 4))
+    def go_on_with_open_runs(self, pipeline: str | None, after: str, limit: int) -> None:
+        self._ask(lambda twin: twin.open_runs(pipeline=pipeline, after=after, limit=limit))
 
     @rule(number=st.integers(1, 3), at_s=seconds, closed=st.booleans(), by=short_text)
     def add_overlay(self, *, number: int, at_s: float, closed: bool, by: str) -> None:

@@ -55,7 +55,7 @@ CREATE TABLE dead_letters (
     run_id TEXT NOT NULL,
     pipeline TEXT NOT NULL,
     node TEXT NOT NULL,
-    item TEXT NOT NULL,
+    item INTEGER,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'replayed', 'purged')),
     error_kind TEXT NOT NULL,
     error TEXT NOT NULL,
@@ -132,3 +132,64 @@ CREATE TABLE approvals (
 
 CREATE INDEX approvals_open ON approvals (asked_at_us) WHERE label IS NULL;
 CREATE INDEX data_lineage_by_time ON data_lineage (dataset, end_at_us, start_at_us);
+
+-- Totals over the whole history, so that nobody adds up millions of rows.
+CREATE TABLE history_counts (
+    name TEXT NOT NULL PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO history_counts (name, value)
+SELECT s.value, (SELECT count(*) FROM pipeline_runs AS r WHERE r.state = s.value)
+FROM json_each('["queued", "running", "success", "failed", "cancelled"]') AS s
+UNION ALL SELECT 'rows_written', (SELECT coalesce(sum(rows_written), 0) FROM pipeline_nodes)
+UNION ALL SELECT 'batches', (SELECT coalesce(sum(batch_count), 0) FROM checkpoints)
+UNION ALL SELECT 'log_lines_dropped', (SELECT coalesce(sum(dropped_count), 0) FROM node_log_sizes);
+
+CREATE TRIGGER pipeline_runs_counted AFTER INSERT ON pipeline_runs
+BEGIN
+    UPDATE history_counts SET value = value + 1 WHERE name = new.state;
+END;
+CREATE TRIGGER pipeline_runs_moved AFTER UPDATE OF state ON pipeline_runs
+BEGIN
+    UPDATE history_counts SET value = value - 1 WHERE name = old.state;
+    UPDATE history_counts SET value = value + 1 WHERE name = new.state;
+END;
+CREATE TRIGGER pipeline_runs_forgotten AFTER DELETE ON pipeline_runs
+BEGIN
+    UPDATE history_counts SET value = value - 1 WHERE name = old.state;
+END;
+CREATE TRIGGER pipeline_nodes_written AFTER UPDATE OF rows_written ON pipeline_nodes
+WHEN new.rows_written <> old.rows_written
+BEGIN
+    UPDATE history_counts SET value = value + new.rows_written - old.rows_written WHERE name = 'rows_written';
+END;
+CREATE TRIGGER pipeline_nodes_forgotten AFTER DELETE ON pipeline_nodes WHEN old.rows_written <> 0
+BEGIN
+    UPDATE history_counts SET value = value - old.rows_written WHERE name = 'rows_written';
+END;
+CREATE TRIGGER checkpoints_begun AFTER INSERT ON checkpoints
+BEGIN
+    UPDATE history_counts SET value = value + new.batch_count WHERE name = 'batches';
+END;
+CREATE TRIGGER checkpoints_advanced AFTER UPDATE OF batch_count ON checkpoints
+BEGIN
+    UPDATE history_counts SET value = value + new.batch_count - old.batch_count WHERE name = 'batches';
+END;
+CREATE TRIGGER checkpoints_forgotten AFTER DELETE ON checkpoints
+BEGIN
+    UPDATE history_counts SET value = value - old.batch_count WHERE name = 'batches';
+END;
+CREATE TRIGGER node_log_sizes_begun AFTER INSERT ON node_log_sizes WHEN new.dropped_count <> 0
+BEGIN
+    UPDATE history_counts SET value = value + new.dropped_count WHERE name = 'log_lines_dropped';
+END;
+CREATE TRIGGER node_log_sizes_grown AFTER UPDATE OF dropped_count ON node_log_sizes
+WHEN new.dropped_count <> old.dropped_count
+BEGIN
+    UPDATE history_counts SET value = value + new.dropped_count - old.dropped_count
+    WHERE name = 'log_lines_dropped';
+END;
+CREATE TRIGGER node_log_sizes_forgotten AFTER DELETE ON node_log_sizes WHEN old.dropped_count <> 0
+BEGIN
+    UPDATE history_counts SET value = value - old.dropped_count WHERE name = 'log_lines_dropped';
+END;

@@ -1,0 +1,99 @@
+"""Answers about items of nodes, questions to people, and other pipelines' work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from openbell.history.connections import Readers
+from openbell.history.records import Row
+from openbell.model.bodies import decode_body
+from openbell.model.items import ApprovalRecord, ItemRecord
+from openbell.model.runs import NodeState
+from openbell.sdk.values import from_us, to_us
+
+
+def _instant(instant_us: int | None) -> datetime | None:
+    return None if instant_us is None else from_us(instant_us)
+
+
+def item_record(row: Row) -> ItemRecord:
+    """Return an instance of a node from a row of `items`."""
+    return ItemRecord(
+        run_id=row[0],
+        node=row[1],
+        number=row[2],
+        item=decode_body(row[3]),
+        state=NodeState(row[4]),
+        attempts=row[5],
+        outcome=row[6],
+        error=row[7],
+        error_kind=row[8],
+        retry_at=_instant(row[9]),
+        output=None if row[10] is None else decode_body(row[10]),
+        started_at=_instant(row[11]),
+        finished_at=_instant(row[12]),
+    )
+
+
+def approval_record(row: Row) -> ApprovalRecord:
+    """Return a question to a person from a row of the `approvals` queries."""
+    return ApprovalRecord(
+        run_id=row[0],
+        pipeline=row[1],
+        node=row[2],
+        item=row[3],
+        question=row[4],
+        labels=tuple(decode_body(row[5])),
+        asked_at=from_us(row[6]),
+        deadline_at=_instant(row[7]),
+        label=row[8],
+        answered_by=row[9],
+        answered_at=_instant(row[10]),
+    )
+
+
+class GraphAnswers:
+    """A part of the reading half of `History`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    async def items(
+        self,
+        run_id: str,
+        node: str,
+        *,
+        after: int = -1,
+        only_open: bool = False,
+        limit: int = 1000,
+    ) -> Sequence[ItemRecord]:
+        """See `History`."""
+        row = {"run_id": run_id, "node": node, "after": after, "only_open": only_open}
+        return await self._readers.rows("items", row | {"limit": limit}, item_record)
+
+    async def item_counts(self, run_id: str, node: str) -> Mapping[NodeState, int]:
+        """See `History`."""
+        row = {"run_id": run_id, "node": node}
+        found = await self._readers.rows("item_counts", row, tuple)
+        return {NodeState(state): int(count) for state, count in found}
+
+    async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
+        """See `History`."""
+        query = "open_approvals" if run_id is None else "approvals_of_run"
+        return await self._readers.rows(query, {"run_id": run_id}, approval_record)
+
+    async def has_succeeded(self, pipeline: str, session: str) -> bool:
+        """See `History`."""
+        row = {"pipeline": pipeline, "session": session}
+        return await self._readers.first("succeeded", row, bool) is not None
+
+    async def committed_span(
+        self, dataset: str, start: datetime, end: datetime
+    ) -> tuple[datetime, datetime] | None:
+        """See `History`."""
+        row = {"dataset": dataset, "start_at_us": to_us(start), "end_at_us": to_us(end)}
+        found = await self._readers.first("committed_span", row, tuple)
+        if found is None or found[0] is None:
+            return None
+        return from_us(found[0]), from_us(found[1])
