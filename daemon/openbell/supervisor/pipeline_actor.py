@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never, cast
 
 import anyio
 from anyio.abc import TaskGroup
 
-from openbell.execution.chains import GraphError
+from openbell.execution.chains import GraphError, Unit, units
 from openbell.execution.pool import StopSignal
 from openbell.model.control import PipelineStatus
 from openbell.model.definitions import from_definition
@@ -69,6 +70,7 @@ class PipelineActor:
         self._queue: deque[RunRecord] = deque()
         self._active: dict[str, _Active] = {}
         self._tasks: TaskGroup | None = None
+        self._known_units: tuple[Pipeline, Sequence[Unit]] | None = None
         self.has_recovered = False
         self.mailbox = Mailbox(services.mailbox_capacity)
 
@@ -197,7 +199,16 @@ class PipelineActor:
                 await self._driver(run, self._pipeline, StopSignal()).cancelled()
 
     def _driver(self, run: RunRecord, pipeline: Pipeline, stop: StopSignal) -> RunDriver:
-        return RunDriver(self._services, pipeline, run, stop)
+        return RunDriver(self._services, pipeline, run, stop, units_of=self._units)
+
+    def _units(self, pipeline: Pipeline) -> Sequence[Unit]:
+        """Return a definition's units; those of the last one asked for are kept."""
+        known = self._known_units
+        if known is None or known[0] is not pipeline:
+            specs = self._services.specs.operators.items()
+            roles = {name: str(spec.role) for name, spec in specs}
+            known = self._known_units = (pipeline, units(pipeline, roles))
+        return known[1]
 
     async def _definition(self, run: RunRecord) -> Pipeline:
         """Return the definition that a run was accepted under; it keeps that for its life."""
@@ -219,11 +230,13 @@ class PipelineActor:
         driver = self._driver(run, await self._definition(run), active.stop)
         with active.scope:
             try:
-                async with anyio.create_task_group() as around:
-                    if run.mode == "live" and run.params.get("for_s"):
+                if run.mode == "live" and run.params.get("for_s"):
+                    async with anyio.create_task_group() as around:
                         around.start_soon(self._time_limit, active, float(run.params["for_s"]))
+                        await self._until_ended(driver)
+                        around.cancel_scope.cancel()
+                else:
                     await self._until_ended(driver)
-                    around.cancel_scope.cancel()
             except* GraphError as errors:
                 await driver.failed(str(innermost(errors)))
         if active.is_cancelled:

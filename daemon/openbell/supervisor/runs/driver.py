@@ -7,13 +7,13 @@ then starts what became ready. So nothing begins before what it needs is on disk
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
 from openbell.config.substitution import param_names
-from openbell.execution.chains import Unit, units
+from openbell.execution.chains import Unit
 from openbell.execution.graph import Ended, RunGraph, Step
 from openbell.execution.pool import StopSignal
 from openbell.model.events import Event
@@ -34,6 +34,10 @@ _AT_ONCE = 256
 _SHOWN_ERRORS = 20
 
 
+UnitsOf = Callable[[Pipeline], Sequence[Unit]]
+"""Return the units of a definition; raises GraphError."""
+
+
 class Interrupted(Exception):  # noqa: N818 - not an error: the run goes on later
     """The run stopped for now; history knows where it goes on."""
 
@@ -45,8 +49,16 @@ class RunDriver:
     """
 
     def __init__(
-        self, services: Services, pipeline: Pipeline, run: RunRecord, stop: StopSignal
+        self,
+        services: Services,
+        pipeline: Pipeline,
+        run: RunRecord,
+        stop: StopSignal,
+        *,
+        units_of: UnitsOf,
     ) -> None:
+        self._units_of = units_of
+        self._began_at = run.started_at
         self._services = services
         self._pipeline = pipeline
         self._run = run
@@ -69,12 +81,13 @@ class RunDriver:
     async def drive(self) -> RunState:
         """Return how the run ended; everything is in history then. Raises Interrupted."""
         services, pipeline = self._services, self._pipeline
-        roles = {name: str(spec.role) for name, spec in services.specs.operators.items()}
-        found = units(pipeline, roles)
+        found = self._units_of(pipeline)
+        self._began_at = self._run.started_at or services.clock.now()
         graph = RunGraph(found, await self._recover())
         await self._find_facts(found)
         state: RunState | None = None
         async with deadline(services.clock, self._left_s()) as limit:
+            self._context.limit = limit
             state = await self._work(graph)
         if state is not None:
             return state
@@ -222,5 +235,5 @@ class RunDriver:
             told[_SHOWN_ERRORS:] = [f"and {len(told) - _SHOWN_ERRORS} more nodes failed"]
         self._ledger.provider = self._context.provider
         return self._ledger.finished(
-            self._run.started_at, state, error="; ".join(told) if state is RunState.FAILED else ""
+            self._began_at, state, error="; ".join(told) if state is RunState.FAILED else ""
         )
