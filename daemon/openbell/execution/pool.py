@@ -1,104 +1,51 @@
-"""A pool of worker processes: grown on demand up to a limit, back to none when idle."""
+"""A pool of worker processes: grown on demand up to a limit, back to none when idle.
+
+A worker has one task at a time, and the next is sent when its predecessor's end was heard: so a
+timeout, a cancellation or a crash is always about exactly one attempt. (A second task sent ahead
+would save a tenth of a millisecond, and would have to be called back from a process that hangs.)
+"""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from openbell.execution.conversation import converse
+from openbell.execution.executor import Executor, Listener, SilentListener, StopSignal
 from openbell.execution.process import WorkerLostError, WorkerProcess, describe_exit, start_worker
-from openbell.execution.protocol import (
-    Answer,
-    Ask,
-    ChainTask,
-    Done,
-    Failed,
-    FromWorker,
-    NodeCall,
-    StopTask,
-    Task,
-)
+from openbell.execution.protocol import CallTask, ChainTask, Done, Failed, NodeCall, Task
 from openbell.model.control import WorkerStatus
 from openbell.model.events import Event, WorkerStarted, WorkerStopped
 from openbell.sdk.clock import Clock
 
+__all__ = ["Executor", "Listener", "PoolLimits", "SilentListener", "StopSignal", "WorkerPool"]
+
+_LOOK_S = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """How many workers there may be beside those of live jobs, and when one is replaced."""
+    """How many workers there may be beside those of live jobs, and when one is replaced.
+
+    No worker may have more than `max_memory_bytes` of its own. One that has a task and says nothing
+    for `silent_s` hangs: its process is not even able to say that it is alive.
+    """
 
     max_workers: int = 2
     idle_s: float = 60.0
     max_tasks: int = 1000
     max_age_s: float = 3600.0
     max_memory_bytes: int = 4096 * 1024 * 1024
-
-
-class StopSignal:
-    """Asks a task in a worker to end after the chunk in hand."""
-
-    def __init__(self) -> None:
-        self._asked = anyio.Event()
-        self.is_interrupt = False
-
-    def ask(self, *, is_interrupt: bool) -> None:
-        """Ask; `is_interrupt` says that the run will go on later. The first call counts."""
-        if not self._asked.is_set():
-            self.is_interrupt = is_interrupt
-            self._asked.set()
-
-    def is_asked(self) -> bool:
-        """Return whether somebody asked."""
-        return self._asked.is_set()
-
-    async def wait(self) -> None:
-        """Return once somebody asked."""
-        await self._asked.wait()
-
-
-class Listener(Protocol):
-    """Hears what a task reports on its way."""
-
-    async def hear(self, message: FromWorker) -> None:
-        """Take in a report; the next one waits until this returns."""
-        ...
-
-    async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
-        """Return whether a question is granted, and the time in microseconds since 1970."""
-        ...
-
-
-class SilentListener:
-    """Listens to a task that has nothing to report and nothing to ask."""
-
-    async def hear(self, message: FromWorker) -> None:
-        """Let it pass."""
-
-    async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
-        """Refuse: a plain function asks nothing."""
-        del question, stop
-        return False, 0
-
-
-class Executor(Protocol):
-    """Runs tasks somewhere else. The seam for other ways than local processes."""
-
-    async def submit(
-        self, task: Task, listener: Listener, stop: StopSignal
-    ) -> tuple[Done | Failed, int]:
-        """Run `task` and return how it ended, and the worker's pid.
-
-        Waits for a free worker first; if it is to be interrupted by then, it does not begin.
-        Raises WorkerLostError when the worker dies or none can be started, and FrameError for a
-        task that cannot be sent. Cancelled: the task's process is ended before this returns.
-        """
-        ...
+    silent_s: float = 300.0
 
 
 @dataclass(slots=True, eq=False)
@@ -135,6 +82,7 @@ class WorkerPool:
         self._turns = anyio.CapacityLimiter(limits.max_workers)
         self._tasks: TaskGroup | None = None
         self._wake_reaper = anyio.Event()
+        self._wake_watch = anyio.Event()
 
     async def __aenter__(self) -> Self:
         self._scratch_dir.mkdir(parents=True, exist_ok=True)
@@ -143,6 +91,7 @@ class WorkerPool:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._reap, name="reap idle workers")
+        self._tasks.start_soon(self._watch_silence, name="watch for silent workers")
         return self
 
     async def __aexit__(
@@ -197,15 +146,21 @@ class WorkerPool:
                 return Done(is_interrupted=True), 0
             slot = await self._take()
             slot.state, slot.task = "busy", task
+            self._wake_watch.set()
             try:
-                answer = await self._converse(slot.worker, task, listener, stop)
+                answer = await self._converse(slot, task, listener, stop)
             except BaseException as error:
                 lost = isinstance(error, WorkerLostError)
                 await self._end(slot, "lost" if lost else "cancelled")
+                await _clear(task)
                 raise
             slot.task = None
             slot.worker.task_count += 1
-            worn = "recycled: its task left a thread" if answer.is_worn else self._worn(slot.worker)
+            worn = (
+                "recycled: its task left a thread or a process"
+                if answer.is_worn
+                else self._worn(slot)
+            )
             if worn:
                 slot.state = "busy" if answer.is_worn else "idle"
                 await self._end(slot, worn)
@@ -213,6 +168,12 @@ class WorkerPool:
                 slot.state, slot.idle_since_s = "idle", self._clock.monotonic()
                 self._wake_reaper.set()
             return answer, slot.worker.pid
+
+    async def _converse(
+        self, slot: _Slot, task: Task, listener: Listener, stop: StopSignal
+    ) -> Done | Failed:
+        assert self._tasks is not None
+        return await converse(slot.worker, task, listener, stop=stop, tasks=self._tasks)
 
     async def _take(self) -> _Slot:
         while True:
@@ -224,58 +185,21 @@ class WorkerPool:
                 return idle
             await self._end(idle, "lost")
         worker = await start_worker(
-            scratch_dir=self._scratch_dir, environment=self._environment, now=self._clock.now()
+            scratch_dir=self._scratch_dir,
+            environment=self._environment,
+            now=self._clock.now(),
+            memory_bytes=self._limits.max_memory_bytes,
         )
+        assert self._tasks is not None
+        self._tasks.start_soon(worker.watch, name=f"watch worker {worker.pid}")
         slot = _Slot(worker=worker, state="busy")
         self._slots.append(slot)
         await self._tell(WorkerStarted(at=self._clock.now(), pid=worker.pid))
         return slot
 
-    async def _converse(
-        self,
-        worker: WorkerProcess,
-        task: Task,
-        listener: Listener,
-        stop: StopSignal,
-    ) -> Done | Failed:
-        await worker.send(task)
-        ended: Done | Failed | Exception
-        async with anyio.create_task_group() as talks:
-            talks.start_soon(self._pass_stop, worker, stop)
-            talks.start_soon(worker.watch)
-            try:
-                ended = await self._listen(worker, listener, stop, talks)
-            except Exception as error:  # noqa: BLE001 - raised below, outside the task group
-                ended = error
-            talks.cancel_scope.cancel()
-        if isinstance(ended, Exception):
-            raise ended
-        return ended
-
-    async def _listen(
-        self, worker: WorkerProcess, listener: Listener, stop: StopSignal, talks: TaskGroup
-    ) -> Done | Failed:
-        while True:
-            message = await worker.receive()
-            if isinstance(message, Ask):
-                talks.start_soon(self._answer, worker, message, listener, stop)
-            elif isinstance(message, Done | Failed):
-                return message
-            else:
-                await listener.hear(message)
-
-    async def _pass_stop(self, worker: WorkerProcess, stop: StopSignal) -> None:
-        await stop.wait()
-        await worker.send(StopTask(is_interrupt=stop.is_interrupt))
-
-    async def _answer(
-        self, worker: WorkerProcess, question: Ask, listener: Listener, stop: StopSignal
-    ) -> None:
-        is_granted, now_us = await listener.answer(question, stop)
-        await worker.send(Answer(ask_id=question.ask_id, is_granted=is_granted, now_us=now_us))
-
-    def _worn(self, worker: WorkerProcess) -> str:
+    def _worn(self, slot: _Slot) -> str:
         """Return why a worker should be replaced, or nothing."""
+        worker = slot.worker
         age_s = (self._clock.now() - worker.started_at).total_seconds()
         if worker.task_count >= self._limits.max_tasks:
             return "recycled: task count"
@@ -302,6 +226,24 @@ class WorkerPool:
                 )
             )
 
+    async def _watch_silence(self) -> None:
+        """End workers that have a task and cannot even say that they are alive."""
+        quiet: dict[WorkerProcess, tuple[int, float]] = {}
+        while True:
+            busy = [slot.worker for slot in self._slots if slot.state == "busy"]
+            if not busy:
+                quiet.clear()
+                self._wake_watch = anyio.Event()
+                await self._wake_watch.wait()
+            now_s = self._clock.monotonic()
+            for worker in busy:
+                heard, since_s = quiet.get(worker, (-1, now_s))
+                if heard != worker.heard_count or not worker.is_awaited:
+                    quiet[worker] = (worker.heard_count, now_s)
+                elif now_s - since_s >= self._limits.silent_s:
+                    worker.condemn(f"it said nothing for {now_s - since_s:.0f} s: it hangs")
+            await self._clock.sleep(min(_LOOK_S, self._limits.silent_s))
+
     async def _reap(self) -> None:
         """End workers that were idle for long enough."""
         while True:
@@ -318,6 +260,16 @@ class WorkerPool:
             for slot in idle:
                 if slot.state == "idle" and now_s - slot.idle_since_s >= self._limits.idle_s:
                     await self._end(slot, "idle")
+
+
+async def _clear(task: Task) -> None:
+    """Delete the scratch files of a task whose worker had no time to."""
+    if not isinstance(task, CallTask):
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(
+                lambda: shutil.rmtree(task.spool_dir, ignore_errors=True),
+                limiter=anyio.CapacityLimiter(1),
+            )
 
 
 def _subject(task: Task | None) -> tuple[str | None, str | None]:

@@ -16,8 +16,10 @@ from datetime import datetime
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
+from openbell.execution.orphans import MARK, end_marked
 from openbell.execution.protocol import (
     PROTOCOL_VERSION,
     FrameError,
@@ -60,7 +62,10 @@ def describe_exit(exit_code: int | None) -> str:
 
 
 class WorkerProcess:
-    """A worker process and its line. Made by `start_worker`, ended by `stop`."""
+    """A worker process and its line. Made by `start_worker`, ended by `stop`.
+
+    `heard_count` grows with whatever it says; `is_awaited` while somebody waits for that.
+    """
 
     def __init__(
         self, process: Process, line: UNIXSocketStream, crash_file: Path, started_at: datetime
@@ -71,6 +76,9 @@ class WorkerProcess:
         self._frames = FrameReader()
         self._received: deque[bytes] = deque()
         self._send_lock = anyio.Lock()
+        self._doom = ""
+        self.heard_count = 0
+        self.is_awaited = False
         self.pid = process.pid
         self.started_at = started_at
         self.task_count = 0
@@ -84,6 +92,7 @@ class WorkerProcess:
     async def receive(self) -> FromWorker:
         """Return the next thing the worker says; raises WorkerLostError when the line ends."""
         while not self._received:
+            self.is_awaited = True
             try:
                 self._received.extend(self._frames.feed(await self._line.receive()))
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -91,6 +100,9 @@ class WorkerProcess:
                 raise lost from None
             except FrameError as error:
                 raise WorkerLostError(self.pid, None, str(error)) from error
+            finally:
+                self.is_awaited = False
+        self.heard_count += 1
         body = self._received.popleft()
         try:
             message = decode_from_worker(body)
@@ -102,7 +114,7 @@ class WorkerProcess:
         exit_code: int | None = None
         with anyio.move_on_after(_GRACE_S):
             exit_code = await self._process.wait()
-        return WorkerLostError(self.pid, exit_code, self.tail())
+        return WorkerLostError(self.pid, exit_code, self.tail(), reason=self._doom)
 
     def tail(self) -> str:
         """Return the last of what the process said on stderr before or beside its tasks."""
@@ -121,6 +133,11 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             line = self._line.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
             line.shutdown(socket.SHUT_RD)
+
+    def condemn(self, reason: str) -> None:
+        """Kill the process at once; whoever waits for it hears `reason`."""
+        self._doom = reason
+        self._signal(signal.SIGKILL)
 
     def memory_bytes(self) -> int:
         """Return the resident memory, 0 once the process is gone."""
@@ -156,6 +173,10 @@ class WorkerProcess:
             with anyio.move_on_after(_GRACE_S):
                 await self._process.wait()
                 await self._process.aclose()
+            if not (is_idle and self._process.returncode == 0):
+                await to_thread.run_sync(
+                    end_marked, str(self._crash_file), limiter=anyio.CapacityLimiter(1)
+                )
             self._crash_file.unlink(missing_ok=True)
         return self._process.returncode
 
@@ -175,10 +196,14 @@ async def start_worker(
     environment: Mapping[str, str],
     now: datetime,
     hello_s: float = HELLO_S,
+    memory_bytes: int | None = None,
 ) -> WorkerProcess:
-    """Start a worker process and shake hands; raises WorkerLostError when it does not come up."""
+    """Start a worker process and shake hands; raises WorkerLostError when it does not come up.
+
+    It may have no more than `memory_bytes` of memory of its own.
+    """
     try:
-        worker = await _launch(scratch_dir, environment, now)
+        worker = await _launch(scratch_dir, environment, now, memory_bytes)
     except OSError as error:
         raise WorkerLostError(0, None, "", reason=f"no worker can be started: {error}") from error
     try:
@@ -196,7 +221,7 @@ async def start_worker(
 
 
 async def _launch(
-    scratch_dir: Path, environment: Mapping[str, str], now: datetime
+    scratch_dir: Path, environment: Mapping[str, str], now: datetime, memory_bytes: int | None
 ) -> WorkerProcess:
     with ExitStack() as undo:
         ours, theirs = socket.socketpair()
@@ -212,12 +237,13 @@ async def _launch(
                     "openbell.execution.worker",
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    *([] if memory_bytes is None else [str(memory_bytes)]),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=crash,
                 stderr=crash,
                 pass_fds=(theirs.fileno(),),
-                env=without_private(environment),
+                env={**without_private(environment), MARK: crash_name},
                 start_new_session=True,
             )
         undo.callback(process.kill)

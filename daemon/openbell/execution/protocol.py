@@ -142,9 +142,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 
 
 class StopTask(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
-    """Please end after the chunk in hand. `is_interrupt`: the run will go on later."""
+    """Please end task `attempt_id` after the chunk in hand; nothing, when another is in hand.
+
+    `is_interrupt`: the run will go on later.
+    """
 
     is_interrupt: bool
+    attempt_id: str
 
 
 class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):

@@ -159,7 +159,7 @@ async def test_a_worker_whose_source_does_not_end_is_not_used_again(tmp_path: Pa
         answer = await at.run(chain_task(tmp_path, source="sleep", sink="fail_sink"))
         assert isinstance(answer, Failed)
         assert answer.is_worn
-        assert at.stopped() == ["recycled: its task left a thread"]
+        assert at.stopped() == ["recycled: its task left a thread or a process"]
 
 
 async def test_what_a_thread_says_after_its_task_is_of_no_other_task(tmp_path: Path) -> None:

@@ -221,9 +221,10 @@ async def test_idle_workers_go_and_worn_ones_are_replaced(tmp_path: Path) -> Non
     async with pool_of(tmp_path / "age", max_age_s=0.0) as at:
         await at.call("pid")
         assert at.stopped() == ["recycled: age"]
-    async with pool_of(tmp_path / "memory", max_memory_bytes=200 * 1024 * 1024) as at:
+    async with pool_of(tmp_path / "memory", max_memory_bytes=10 * 1024 * 1024 * 1024) as at:
+        await at.call("allocate", size_mb=64)
+        at.pool.resize(PoolLimits(max_memory_bytes=64 * 1024 * 1024))
         await at.call("pid")
-        await at.call("allocate", size_mb=256)
         assert at.stopped() == ["recycled: memory"]
 
 

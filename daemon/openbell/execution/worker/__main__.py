@@ -39,6 +39,7 @@ from openbell.execution.protocol import (
 from openbell.execution.worker.channel import Channel
 from openbell.execution.worker.context import TaskResources, resolve, wait_s
 from openbell.execution.worker.effort import Effort
+from openbell.execution.worker.lean import load_arrow
 from openbell.execution.worker.output import OutputCapture
 from openbell.execution.worker.surroundings import Surroundings, has_children, limit_memory
 from openbell.model.runs import LogLine
@@ -144,6 +145,7 @@ class Worker:
                 self._channel.send(_failure(node, PluginError(node, str(error))))
 
     def _chain(self, task: ChainTask) -> Done | Failed:
+        load_arrow()
         from openbell.execution.worker.chain import ChainRun  # noqa: PLC0415 - pyarrow
 
         resources = TaskResources(task, self._channel)

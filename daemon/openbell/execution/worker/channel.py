@@ -49,6 +49,7 @@ class Channel:
         self._asked: dict[int, SimpleQueue[Answer]] = {}
         self._ids = itertools.count(1)
         self.tasks: SimpleQueue[Task | Shutdown] = SimpleQueue()
+        self._attempt_id = ""
         self.stop: StopTask | None = None
         self.stopped = threading.Event()
         self._receiver = threading.Thread(target=self._receive, name="receive", daemon=True)
@@ -106,9 +107,11 @@ class Channel:
                 if asker is not None:
                     asker.put(message)
             case StopTask():
-                self.stop = message
-                self.stopped.set()
+                if message.attempt_id == self._attempt_id:
+                    self.stop = message
+                    self.stopped.set()
             case _:
+                self._attempt_id = "" if isinstance(message, Shutdown) else message.attempt_id
                 self.stop = None
                 self.stopped.clear()
                 self.tasks.put(message)

@@ -30,6 +30,8 @@ class _NoPandas(MetaPathFinder):
 
 def load_arrow() -> None:
     """Load pyarrow and let it decide, once for this process, that it needs no pandas."""
+    if "pyarrow" in sys.modules:
+        return
     hidden = _NoPandas()
     sys.meta_path.insert(0, hidden)
     try:

@@ -19,26 +19,9 @@ from openbell.sdk.arrow import table_schema
 from openbell.sdk.backends import Backend, ReadFilter
 from openbell.sdk.errors import DataError, FatalError, NotFoundError
 from openbell.sdk.schemas import SCHEMAS
-from openbell.sdk.tasks import MAX_VALUE_BYTES, InputKind
+from openbell.sdk.tasks import InputKind
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-
-
-def value_output(value: Any, node: str) -> dict[str, Any]:  # noqa: ANN401 - whatever was returned
-    """Return the reference that holds a small plain value; raises FatalError for another."""
-    try:
-        size_bytes = len(json.dumps(value, allow_nan=False).encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise FatalError(
-            f"node {node!r} returned a value of type {type(value).__name__} that is no plain JSON "
-            f"({error}); return rows, or text, numbers, lists and objects"
-        ) from error
-    if size_bytes > MAX_VALUE_BYTES:
-        raise FatalError(
-            f"node {node!r} returned a value of {size_bytes:,} bytes; at most {MAX_VALUE_BYTES:,} "
-            "are handed on as a value: return rows instead"
-        )
-    return {"kind": "value", "value": value}
 
 
 def rows_output(path: Path, row_count: int) -> dict[str, Any]:
@@ -206,3 +189,42 @@ def items(reference: Mapping[str, Any], limit: int) -> list[Any]:
     if len(found) > limit:
         raise DataError(f"{len(found):,} items; at most {limit:,} can be fanned out")
     return found
+
+
+def batches_of(rows: object, node: str) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+    """Return the schema and the batches of whatever rows a task returned; raises FatalError."""
+    if isinstance(rows, pa.Table):
+        return rows.schema, rows.to_batches()
+    if isinstance(rows, pa.RecordBatch):
+        return rows.schema, [rows]
+    if isinstance(rows, pa.RecordBatchReader):
+        return rows.schema, rows
+    if isinstance(rows, Iterable) and not isinstance(rows, str | bytes | dict):
+        remaining = iter(rows)
+        first = next(remaining, None)
+        if first is None:
+            return pa.schema([]), []
+        if isinstance(first, pa.RecordBatch):
+            return first.schema, _same(first, remaining, node)
+        raise FatalError(
+            f"node {node!r} returned values of type {type(first).__name__} as rows; "
+            "rows are a pyarrow Table, a RecordBatchReader or RecordBatches"
+        )
+    raise FatalError(
+        f"node {node!r} returned a value of type {type(rows).__name__} as rows; "
+        "rows are a pyarrow Table, a RecordBatchReader or RecordBatches"
+    )
+
+
+def _same(first: pa.RecordBatch, rest: Iterator[object], node: str) -> Iterator[pa.RecordBatch]:
+    yield first
+    for number, batch in enumerate(rest, start=2):
+        if not isinstance(batch, pa.RecordBatch) or not batch.schema.equals(first.schema):
+            found = (
+                batch.schema.names if isinstance(batch, pa.RecordBatch) else type(batch).__name__
+            )
+            raise FatalError(
+                f"batch {number} of node {node!r} is {found}, not columns "
+                f"{first.schema.names} of the same types as the first batch"
+            )
+        yield batch

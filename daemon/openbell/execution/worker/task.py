@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from openbell.execution.protocol import Done, NodeCall, NodeEnd, Progressed
 from openbell.execution.worker.channel import FORKED_EXIT
 from openbell.execution.worker.context import TaskResources, resolve, settings_of
-from openbell.execution.worker.outputs import Output, rows_output, value_output, write_rows
+from openbell.execution.worker.lean import load_arrow
 from openbell.model.runs import Totals
 from openbell.sdk.backends import Backend
 from openbell.sdk.errors import FatalError, OpenbellError
-from openbell.sdk.tasks import TaskResult
+from openbell.sdk.tasks import MAX_VALUE_BYTES, TaskInput, TaskResult
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Log = Callable[[str, str], None]
 
@@ -45,11 +47,17 @@ class WorkerTaskContext:
         self.dry_run = call.dry_run
         self.memory_bytes = call.memory_bytes
         self.folder = call.folder
-        self.inputs = {
+        self.inputs = self._inputs(call) if call.inputs else {}
+        self.now = resources.now
+
+    def _inputs(self, call: NodeCall) -> Mapping[str, TaskInput]:
+        load_arrow()
+        from openbell.execution.worker.outputs import Output  # noqa: PLC0415 - pyarrow
+
+        return {
             name: Output(name, reference, backend=self.backend, scratch=self.scratch)
             for name, reference in call.inputs.items()
         }
-        self.now = resources.now
 
     def backend(self, name: str) -> Backend:
         """Return the configured backend."""
@@ -133,9 +141,15 @@ def _made(
         return (None if result.value is None else value_output(result.value, name)), 0
     if result.value is not None:
         raise FatalError(f"node {name!r} returned rows and a value; only one of them is handed on")
+    from openbell.execution.worker.outputs import (  # noqa: PLC0415 - pyarrow
+        batches_of,
+        rows_output,
+        write_rows,
+    )
+
     schema, batches = batches_of(result.rows, name)
     path = Path(call.spool_path)
-    total = result.rows.num_rows if isinstance(result.rows, pa.Table) else None
+    total = getattr(result.rows, "num_rows", None)
     try:
         count = write_rows(
             path,
@@ -161,40 +175,18 @@ def _until_stopped(
         yield batch
 
 
-def batches_of(rows: object, node: str) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
-    """Return the schema and the batches of whatever rows a task returned; raises FatalError."""
-    if isinstance(rows, pa.Table):
-        return rows.schema, rows.to_batches()
-    if isinstance(rows, pa.RecordBatch):
-        return rows.schema, [rows]
-    if isinstance(rows, pa.RecordBatchReader):
-        return rows.schema, rows
-    if isinstance(rows, Iterable) and not isinstance(rows, str | bytes | dict):
-        remaining = iter(rows)
-        first = next(remaining, None)
-        if first is None:
-            return pa.schema([]), []
-        if isinstance(first, pa.RecordBatch):
-            return first.schema, _same(first, remaining, node)
+def value_output(value: Any, node: str) -> dict[str, Any]:  # noqa: ANN401 - whatever was returned
+    """Return the reference that holds a small plain value; raises FatalError for another."""
+    try:
+        size_bytes = len(json.dumps(value, allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
         raise FatalError(
-            f"node {node!r} returned values of type {type(first).__name__} as rows; "
-            "rows are a pyarrow Table, a RecordBatchReader or RecordBatches"
+            f"node {node!r} returned a value of type {type(value).__name__} that is no plain JSON "
+            f"({error}); return rows, or text, numbers, lists and objects"
+        ) from error
+    if size_bytes > MAX_VALUE_BYTES:
+        raise FatalError(
+            f"node {node!r} returned a value of {size_bytes:,} bytes; at most {MAX_VALUE_BYTES:,} "
+            "are handed on as a value: return rows instead"
         )
-    raise FatalError(
-        f"node {node!r} returned a value of type {type(rows).__name__} as rows; "
-        "rows are a pyarrow Table, a RecordBatchReader or RecordBatches"
-    )
-
-
-def _same(first: pa.RecordBatch, rest: Iterator[object], node: str) -> Iterator[pa.RecordBatch]:
-    yield first
-    for number, batch in enumerate(rest, start=2):
-        if not isinstance(batch, pa.RecordBatch) or not batch.schema.equals(first.schema):
-            found = (
-                batch.schema.names if isinstance(batch, pa.RecordBatch) else type(batch).__name__
-            )
-            raise FatalError(
-                f"batch {number} of node {node!r} is {found}, not columns "
-                f"{first.schema.names} of the same types as the first batch"
-            )
-        yield batch
+    return {"kind": "value", "value": value}
