@@ -44,7 +44,7 @@ class WorkflowRoutes:
         """Add or change a pipeline; the same definition again changes nothing."""
 
         async def make() -> Response:
-            record = await self._api.engine.define(body.model_dump(mode="json"))
+            record = await self._api.engine.define(body.document())
             location = f"/api/v1/workflows/{record.name}"
             return JsonAnswer(
                 answers.workflow(record), status_code=201, headers={"location": location}

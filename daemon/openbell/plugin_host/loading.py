@@ -13,7 +13,7 @@ from typing import Any
 from openbell.plugin_host.guard import Failure, guarded
 from openbell.plugin_host.kinds import KINDS, Spec
 from openbell.plugin_host.registry import PluginInfo, Registry
-from openbell.plugin_host.rules import Refusal, registered_specs, stated_api
+from openbell.plugin_host.rules import Refusal, refuse_control, registered_specs, stated_api
 from openbell.sdk.hooks import TemplateSpec
 
 GROUP = "openbell"
@@ -132,6 +132,8 @@ def _registered(
 ) -> Mapping[str, tuple[Spec, ...]]:
     stated_api(plugin)
     specs = registered_specs(plugin, candidate.name)
+    if candidate.distribution != CORE:
+        refuse_control(specs)
     shelf.put(f"{candidate.name} of {candidate.distribution}", specs)
     return specs
 

@@ -19,7 +19,7 @@ _PREFIX = "openbell_"
 _API = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _NAME = re.compile(r"[a-z][a-z0-9]*([_.-][a-z0-9]+)*")
 _FILE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.ya?ml")
-_ROLES = ("source", "transform", "sink")
+_ROLES = ("source", "transform", "sink", "task", "control")
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of the daemon: a plugin's, told in a list
@@ -60,6 +60,16 @@ def registered_specs(plugin: object, name: str) -> Mapping[str, tuple[Spec, ...]
         if found:
             specs[kind.name] = found
     return specs
+
+
+def refuse_control(specs: Mapping[str, tuple[Spec, ...]]) -> None:
+    """Refuse operators that the daemon itself would have to answer: it has no code for them."""
+    for spec in specs.get("operator", ()):
+        if isinstance(spec, OperatorSpec) and spec.role == "control":
+            raise Refusal(
+                f"operator {spec.name!r}: role control is for openbell's own; "
+                "write a task, or a source, transform or sink"
+            )
 
 
 def _check_hook_functions(manager: pluggy.PluginManager, plugin: object) -> None:

@@ -82,13 +82,16 @@ class Pipeline:
         """
         nodes: dict[str, Any] = {}
         for node in self.nodes:
-            kind: type = type(node)
-            if kind is not PipelineNode:
+            if not _is_node(node):
                 raise TypeError(f"nodes hold {node!r}, which is no PipelineNode")
             if node.name in nodes:
                 raise ValueError(f"two nodes are called {node.name!r}")
             nodes[node.name] = node.document()
         return {**_written(self, without=("name", "nodes")), "nodes": nodes}
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, PipelineNode)
 
 
 def _written(value: PipelineNode | Pipeline, *, without: Sequence[str]) -> dict[str, Any]:
@@ -104,8 +107,10 @@ def _written(value: PipelineNode | Pipeline, *, without: Sequence[str]) -> dict[
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
     match value:
+        case Enum():
+            return _plain(value.value)
         case None | bool() | int() | float() | str():
-            return value.value if isinstance(value, Enum) else value
+            return value
         case Mapping():
             return {str(key): _plain(held) for key, held in value.items()}
         case timedelta():

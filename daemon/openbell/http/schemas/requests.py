@@ -147,11 +147,19 @@ class StopRequest(Body):
 class WorkflowRequest(BaseModel):
     """A pipeline's definition, as under `pipelines:` of the configuration, with its `name`.
 
-    What else it may hold is the configuration's to say: the daemon checks it there.
+    It has `nodes`, or a `template` that makes them. What else it may hold is the configuration's to
+    say: the daemon checks it there.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     _plain = model_validator(mode="before")(plain_json)
 
     name: Name
-    nodes: dict[str, dict[str, Any]] = Field(description="nodes by name", min_length=1)
+    nodes: dict[str, dict[str, Any]] | None = Field(
+        default=None, description="nodes by name", min_length=1
+    )
+    template: str | None = Field(default=None, description="a template, by name")
+
+    def document(self) -> dict[str, Any]:
+        """Return what was sent, as the configuration would write it."""
+        return self.model_dump(mode="json", exclude_unset=True)
