@@ -8,6 +8,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+from openbell.model.quick import quick
 from openbell.sdk.values import to_us
 
 Catching = Literal["run_all", "latest", "coalesce", "skip", "if_before"]
@@ -55,6 +56,7 @@ class ScheduleUse:
     params: Mapping[str, Any] = field(default_factory=_nothing)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRecord:
     """A schedule as history knows it: `key` is its meaning, one of a pipeline and for ever.
@@ -78,6 +80,7 @@ class ScheduleRecord:
     removed_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FireRecord:
     """What became of one fire: the run that it began, or why it began none."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from openbell.model import events as ev
 from openbell.model.bodies import decode_body, encode_plain, keep_lines, lineage_row
 from openbell.model.history import RecordRefusedError
+from openbell.model.quick import changed
 from openbell.model.runs import (
     BEGUN,
     AttemptRecord,
@@ -51,7 +50,7 @@ def change_node(tables: Tables, event: ev.NodeChanged) -> None:
         raise IllegalStepError("a node", node.state, event.state)
     is_begun = event.state in BEGUN
     is_skipped = event.state is NodeState.SKIPPED
-    changed = replace(
+    moved = changed(
         node,
         state=event.state,
         attempts=0 if is_skipped else max(node.attempts, event.attempt),
@@ -65,7 +64,7 @@ def change_node(tables: Tables, event: ev.NodeChanged) -> None:
         output=node.output if event.output is None else decode_body(encode_plain(event.output)),
         reason=event.reason,
     )
-    tables.put(page.nodes, event.node, changed)
+    tables.put(page.nodes, event.node, moved)
 
 
 def start_attempt(tables: Tables, event: ev.AttemptStarted) -> None:
@@ -84,7 +83,7 @@ def start_attempt(tables: Tables, event: ev.AttemptStarted) -> None:
     tables.put(tables.attempt_runs, event.attempt_id, event.run_id)
     tables.put(page.attempts, event.attempt_id, attempt)
     if event.number > node.attempts:
-        tables.put(page.nodes, event.node, replace(node, attempts=event.number))
+        tables.put(page.nodes, event.node, changed(node, attempts=event.number))
 
 
 def finish_attempt(tables: Tables, event: ev.AttemptFinished) -> None:
@@ -96,7 +95,7 @@ def finish_attempt(tables: Tables, event: ev.AttemptFinished) -> None:
     attempt = attempts[event.attempt_id]
     if attempt.state != "running" or event.state not in _ENDS:
         raise IllegalStepError("an attempt", attempt.state, event.state)
-    ended = replace(
+    ended = changed(
         attempt,
         state=event.state,
         finished_at=event.at,
@@ -145,7 +144,7 @@ def _set_totals(
     node = page.nodes.get(name)
     if node is None:
         raise RecordRefusedError(event.name, f"run {event.run_id!r} has no node {name!r}")
-    tables.put(page.nodes, name, replace(node, totals=totals))
+    tables.put(page.nodes, name, changed(node, totals=totals))
 
 
 def keep_findings(tables: Tables, event: ev.QualityChecked) -> None:
@@ -183,4 +182,4 @@ def keep_log(tables: Tables, event: ev.LogWritten) -> ev.LogWritten:
             id=tables.next_id("logs"), node=event.node, attempt=event.attempt, line=line
         )
         tables.put(page.logs, stored.id, stored)
-    return event if kept.dropped_count == 0 else replace(event, lines=kept.lines)
+    return event if kept.dropped_count == 0 else changed(event, lines=kept.lines)

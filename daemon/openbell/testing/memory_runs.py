@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from openbell.model import events as ev
 from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError
+from openbell.model.quick import changed
 from openbell.model.runs import (
     IllegalStepError,
     NodeRecord,
@@ -23,7 +22,7 @@ def define(tables: Tables, event: ev.WorkflowDefined) -> None:
     """Keep a version of a definition, or put it back in force."""
     newest = tables.newest_version(event.pipeline)
     if newest and (newest.version, newest.fingerprint) == (event.version, event.fingerprint):
-        tables.put(tables.workflows[event.pipeline], event.version, replace(newest, active=True))
+        tables.put(tables.workflows[event.pipeline], event.version, changed(newest, active=True))
         return
     if newest and event.version <= newest.version:
         reason = f"pipeline {event.pipeline!r} already has version {newest.version}"
@@ -53,7 +52,7 @@ def _retire_all(tables: Tables, pipeline: str) -> None:
     versions = tables.workflows[pipeline]
     for version, known in versions.items():
         if known.active:
-            tables.put(versions, version, replace(known, active=False))
+            tables.put(versions, version, changed(known, active=False))
 
 
 def submit(tables: Tables, event: ev.RunSubmitted) -> None:
@@ -108,16 +107,16 @@ def change_run(
     match event:
         case ev.RunStarted():
             state = step_run(run.state, RunState.RUNNING)
-            run = replace(run, state=state, started_at=event.at)
+            run = changed(run, state=state, started_at=event.at)
         case ev.RunFinished():
             if not event.state.is_final:
                 raise IllegalStepError("a run that ends", run.state, event.state)
             state = step_run(run.state, event.state)
-            run = replace(
+            run = changed(
                 run, state=state, finished_at=event.at, reason=event.reason, error=event.error
             )
         case ev.RunCancelRequested():
             if run.state.is_final:
                 raise IllegalStepError("a run", run.state, RunState.CANCELLED)
-            run = replace(run, cancel_requested=True)
+            run = changed(run, cancel_requested=True)
     tables.put(tables.runs, event.run_id, run)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from openbell.model import events as ev
 from openbell.model.definitions import from_schedule_document, schedule_document
 from openbell.model.history import DuplicateFireError, RecordRefusedError
+from openbell.model.quick import changed
 from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fire_place
 from openbell.testing.memory_tables import MISFIT, Tables
 
@@ -35,9 +35,9 @@ def add_schedule(tables: Tables, event: ev.ScheduleAdded) -> None:
         reason = f"{known.schedule_id} of {event.pipeline!r} means the same"
         raise RecordRefusedError(event.name, reason)
     elif known.removed_at is None:
-        record = replace(known, use=use, origin=event.origin)
+        record = changed(known, use=use, origin=event.origin)
     else:
-        record = replace(
+        record = changed(
             known,
             use=use,
             origin=event.origin,
@@ -63,9 +63,9 @@ def change_schedule(tables: Tables, event: ev.ScheduleRemoved | ev.SchedulePause
         reason = f"no schedule {event.schedule_id!r} is in force"
         raise RecordRefusedError(event.name, reason)
     if isinstance(event, ev.ScheduleRemoved):
-        record = replace(known, removed_at=event.at, removed_by=event.by)
+        record = changed(known, removed_at=event.at, removed_by=event.by)
     else:
-        record = replace(known, paused=event.paused)
+        record = changed(known, paused=event.paused)
     tables.put(tables.schedules, event.schedule_id, record)
 
 
@@ -91,7 +91,7 @@ def decide(tables: Tables, event: ev.FireDecided) -> None:
     )
     tables.put(tables.fires, (event.pipeline, event.identity), record)
     if event.until is not None:
-        advanced = replace(known, decided_until=event.until)
+        advanced = changed(known, decided_until=event.until)
         tables.put(tables.schedules, event.schedule_id, advanced)
 
 
@@ -102,7 +102,7 @@ def advance(tables: Tables, event: ev.ScheduleAdvanced) -> None:
         reason = f"no schedule {event.schedule_id!r} is in force"
         raise RecordRefusedError(event.name, reason)
     passed = max(known.passed_until, event.until) if event.passed_over else known.passed_until
-    record = replace(known, decided_until=event.until, passed_until=passed)
+    record = changed(known, decided_until=event.until, passed_until=passed)
     tables.put(tables.schedules, event.schedule_id, record)
 
 

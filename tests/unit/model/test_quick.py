@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, asdict, dataclass, field, replace
 import pytest
 
 from openbell.model.events import Event, NodeChanged
-from openbell.model.quick import quick
+from openbell.model.quick import changed, quick
 from openbell.model.runs import NodeRecord
 
 pytestmark = pytest.mark.unit
@@ -51,6 +51,23 @@ def test_wrong_arguments_are_refused_as_python_does(arguments: dict[str, int]) -
         Point(**arguments)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         Point(1)  # type: ignore[misc]
+
+
+def test_a_change_is_another_value() -> None:
+    named = Named(x=1, name="n", tags=["t"])
+    assert changed(named, name="m", y=0) == replace(named, name="m", y=0)
+    assert type(changed(named)) is Named
+    assert changed(named) == named
+    with pytest.raises(TypeError):
+        changed(named, z=1)
+
+
+def test_a_change_of_any_other_dataclass_is_the_same_slower() -> None:
+    @dataclass(frozen=True)
+    class Open:
+        x: int = 1
+
+    assert changed(Open(), x=2) == Open(x=2)
 
 
 def test_a_class_of_another_kind_stays_as_it_is() -> None:
