@@ -17,6 +17,7 @@ from openbell.execution.protocol import (
     ChunkDone,
     Done,
     Failed,
+    NodeCall,
     NodeEnd,
 )
 from openbell.model.control import Submission, WorkerStatus
@@ -49,7 +50,7 @@ from openbell.testing.requests import weekday_sessions
 FACTORY = "nowhere:Nothing"
 JOB = Submission(pipeline="job")
 Answer = Done | Failed | Exception
-Play = Callable[[ChainTask, Listener, StopSignal], Awaitable[Answer]]
+Play = Callable[[Any, Listener, StopSignal], Awaitable[Answer]]
 
 
 def spec_of(name: str, role: Any, outcomes: tuple[str, ...] = ()) -> OperatorSpec:
@@ -195,13 +196,13 @@ class ScriptedPool:
     """An executor: each submitted chain plays the next script, the last one for ever."""
 
     scripts: list[Play] = field(default_factory=lambda: [succeed])
-    tasks: list[ChainTask] = field(default_factory=list)
+    tasks: list[Any] = field(default_factory=list)
     limits: Any = None
 
     async def submit(
-        self, task: ChainTask | CallTask, listener: Listener, stop: StopSignal
+        self, task: ChainTask | NodeCall | CallTask, listener: Listener, stop: StopSignal
     ) -> tuple[Done | Failed, int]:
-        assert isinstance(task, ChainTask)
+        assert isinstance(task, ChainTask | NodeCall)
         self.tasks.append(task)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         answer = await script(task, listener, stop)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from openbell.model.events import ConfigReloaded, Event, StoredEvent
+from openbell.model.items import ApprovalRecord
 from openbell.model.pipelines import Deployment
 from openbell.model.runs import RunRecord, WorkflowRecord
 
@@ -176,6 +177,16 @@ class Engine(Protocol):
 
         One that failed or was cancelled goes on after its last batch, unless its definition has
         changed; what is stored already stays unchanged in any case.
+        """
+        ...
+
+    async def answer(
+        self, run_or_job_id: str, node: str, label: str, *, by: str, item: int = -1
+    ) -> ApprovalRecord:
+        """Answer what a node asks a person; it is durable when this returns.
+
+        Raises UnknownRunError, and ConflictError where nothing is asked or the label is none of
+        the answers. `item` is the number of an instance of a node with `for_each`.
         """
         ...
 

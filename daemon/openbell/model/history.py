@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from openbell.model.calendars import OverlayRecord
 from openbell.model.events import Event, StoredEvent
+from openbell.model.graph_history import GraphHistory
 from openbell.model.letters import DeadLetter, Decision, LetterFilter
 from openbell.model.runs import (
     AttemptRecord,
@@ -61,7 +62,7 @@ class RunFilter:
     limit: int = 50
 
 
-class History(Protocol):
+class History(GraphHistory, Protocol):
     """The record of everything that was accepted and what became of it."""
 
     async def record(self, *events: Event) -> tuple[StoredEvent, ...]:

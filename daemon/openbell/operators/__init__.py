@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from openbell.operators.control import CONTROL
 from openbell.operators.settings import (
+    CommandSettings,
+    HttpSettings,
     IngestSettings,
+    PythonSettings,
     QuarantineSettings,
+    SqlSettings,
     WriteSettings,
 )
 from openbell.sdk.hooks import OperatorSpec, hookimpl
@@ -16,7 +21,7 @@ OPENBELL_API = "1.0"
 
 @hookimpl
 def openbell_register_operators() -> Sequence[OperatorSpec]:
-    """Register ingest, write and quarantine."""
+    """Register the operators of data, and those that the daemon answers itself."""
     return (
         OperatorSpec(
             name="ingest",
@@ -39,4 +44,5 @@ def openbell_register_operators() -> Sequence[OperatorSpec]:
             role="sink",
             summary="hold refused rows back, with the reason of each",
         ),
+        *CONTROL,
     )

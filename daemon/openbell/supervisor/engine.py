@@ -30,6 +30,7 @@ from openbell.model.events import (
     PipelinePaused,
     ReloadRefused,
 )
+from openbell.model.items import ApprovalRecord
 from openbell.model.pipelines import Deployment, Pipeline
 from openbell.model.runs import RunRecord, WorkflowRecord
 from openbell.sdk.errors import SettingsError
@@ -105,6 +106,7 @@ class LiveEngine:
                 is_open=lambda: self._state == "running",
             )
         )
+        services.doors = self
         self._started_at = services.clock.now()
         self._state = "starting"
         self._last_error = ""
@@ -206,6 +208,12 @@ class LiveEngine:
         if self._state != "running":
             raise NotAcceptedError(f"the daemon is {self._state} and takes no more work")
         return target
+
+    async def answer(
+        self, run_or_job_id: str, node: str, label: str, *, by: str, item: int = -1
+    ) -> ApprovalRecord:
+        """Answer what a node asks a person; it is durable when this returns."""
+        return await self._intake.answer(run_or_job_id, node, label, by=by, item=item)
 
     async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:
         """Add or change a pipeline from the API's document."""

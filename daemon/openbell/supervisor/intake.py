@@ -10,10 +10,11 @@ from typing import Protocol
 from openbell.config.substitution import param_names
 from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.control import ConflictError, Submission, UnknownRunError
-from openbell.model.events import RunCancelRequested, RunSubmitted
+from openbell.model.events import ApprovalAnswered, RunCancelRequested, RunSubmitted
 from openbell.model.facts import is_reserved
-from openbell.model.history import DuplicateSubmissionError, RunFilter
+from openbell.model.history import DuplicateSubmissionError, RecordRefusedError, RunFilter
 from openbell.model.ids import JobId
+from openbell.model.items import ApprovalRecord
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import IllegalStepError, RunRecord, RunState
 from openbell.model.traces import new_trace_id, parse_traceparent
@@ -126,6 +127,42 @@ class Intake:
             raise ConflictError(f"run {run.run_id} has ended already ({run.state})") from None
         await self._pipelines.cancel(run)
         return await self.find(run.run_id)
+
+    async def answer(
+        self, run_or_job_id: str, node: str, label: str, *, by: str, item: int
+    ) -> ApprovalRecord:
+        """Answer what a node asks a person.
+
+        Raises UnknownRunError, and ConflictError where nothing is asked or the label is none of
+        the answers.
+        """
+        services, run = self._services, await self.find(run_or_job_id)
+        place = (node, item)
+        asked = await services.history.approvals(run.run_id)
+        question = next((each for each in asked if (each.node, each.item) == place), None)
+        if question is None or run.state.is_final:
+            raise ConflictError(f"node {node!r} of run {run.run_id} asks nothing")
+        if question.label is not None:
+            told = f"{question.label!r} by {question.answered_by}"
+            raise ConflictError(f"node {node!r} of run {run.run_id} has its answer: {told}")
+        if label not in question.labels:
+            known = ", ".join(question.labels)
+            raise ConflictError(f"{label!r} is no answer to node {node!r}; there are: {known}")
+        event = ApprovalAnswered(
+            at=services.clock.now(),
+            run_id=run.run_id,
+            pipeline=run.pipeline,
+            node=node,
+            item=item,
+            label=label,
+            by=by,
+        )
+        try:
+            await services.journal.record(event)
+        except RecordRefusedError as error:
+            raise ConflictError(f"somebody was faster: {error}") from None
+        asked = await services.history.approvals(run.run_id)
+        return next(each for each in asked if (each.node, each.item) == place)
 
     async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
         """Submit an ended run again, with the same parameters."""

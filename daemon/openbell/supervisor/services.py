@@ -10,9 +10,11 @@ from typing import Protocol
 
 from openbell.config.plugins import Registry
 from openbell.execution.pool import Executor
+from openbell.model.control import Submission
 from openbell.model.history import History
 from openbell.model.ids import IdSource
 from openbell.model.pipelines import Deployment
+from openbell.model.runs import RunRecord
 from openbell.pacing.broker import PacingBroker
 from openbell.sdk.clock import Clock
 from openbell.sdk.values import SessionTable
@@ -34,6 +36,18 @@ class Sessions(Protocol):
 
     async def require(self, calendar: str, last: date) -> None:
         """Raise FatalError if nothing is known of the day `last` and the calendar's policy is `block`."""
+        ...
+
+
+class Doors(Protocol):
+    """What runs may ask of the engine around them."""
+
+    async def submit(self, submission: Submission) -> RunRecord:
+        """Accept a run; it is durable when this returns."""
+        ...
+
+    async def cancel(self, run_or_job_id: str, *, by: str) -> RunRecord:
+        """Ask a run to end."""
         ...
 
 
@@ -59,6 +73,7 @@ class Services:
     redact: Callable[[str], str] = str
     mailbox_capacity: int = 1000
     desk: Desk = field(init=False)
+    doors: Doors = field(init=False)
     signals: Signals = field(default_factory=Signals)
 
     def __post_init__(self) -> None:

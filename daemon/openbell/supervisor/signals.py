@@ -7,9 +7,13 @@ from contextlib import contextmanager
 
 import anyio
 
-from openbell.model.events import BatchCommitted, Event, RunFinished
+from openbell.model.events import ApprovalAnswered, BatchCommitted, Event, RunFinished
 
 Key = tuple[str, str]
+"""What an event is about: a run, a pipeline, a dataset or a run's questions, and its name."""
+
+ANY_RUN: Key = ("any run", "")
+"""Any run ended."""
 
 
 class Signal:
@@ -54,9 +58,11 @@ class Signals:
             return
         match event:
             case RunFinished():
-                self.wake(("run", event.run_id), ("pipeline", event.pipeline))
+                self.wake(("run", event.run_id), ("pipeline", event.pipeline), ANY_RUN)
             case BatchCommitted():
                 self.wake(*(("dataset", receipt.dataset) for receipt in event.receipts.values()))
+            case ApprovalAnswered():
+                self.wake(("approval", event.run_id))
             case _:
                 pass
 

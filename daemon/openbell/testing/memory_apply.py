@@ -8,6 +8,7 @@ from typing import Any
 from openbell.model import events as ev
 from openbell.model.history import RecordRefusedError
 from openbell.testing import memory_calendars as calendars
+from openbell.testing import memory_graph as graph
 from openbell.testing import memory_letters as letters
 from openbell.testing import memory_nodes as nodes
 from openbell.testing import memory_runs as runs
@@ -35,6 +36,11 @@ APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
     ev.FireDecided: schedules.decide,
     ev.ScheduleAdvanced: schedules.advance,
     ev.PipelinePaused: schedules.pause,
+    ev.RunHeld: graph.hold,
+    ev.ApprovalAsked: graph.ask_approval,
+    ev.ApprovalAnswered: graph.answer_approval,
+    ev.ItemsListed: graph.list_items,
+    ev.ItemsChanged: graph.change_items,
     ev.DeadLettered: letters.write,
     ev.LetterReplayed: letters.settle,
     ev.LetterPurged: letters.settle,

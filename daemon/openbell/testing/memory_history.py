@@ -29,12 +29,13 @@ from openbell.model.runs import (
 from openbell.model.schedules import FireRecord, ScheduleRecord
 from openbell.testing import memory_letters, memory_schedules
 from openbell.testing.memory_apply import apply
+from openbell.testing.memory_graph import MemoryGraph
 from openbell.testing.memory_tables import RunPage, Tables
 
 _NO_PAGE = RunPage()
 
 
-class MemoryHistory:
+class MemoryHistory(MemoryGraph):
     """`History` for tests: all or nothing like the real one, and gone with the object.
 
     `failures` are raised by the next calls of `record`, one each, and nothing is recorded then.

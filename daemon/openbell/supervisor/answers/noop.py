@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openbell.supervisor.answers.question import Answer, Question
+from openbell.supervisor.answers.question import Answer, Question, value
 
 
 def is_instant(question: Question) -> bool:
@@ -12,7 +12,9 @@ def is_instant(question: Question) -> bool:
 
 def at_once(question: Question) -> Answer:
     """Return how it was told to end."""
-    return Answer(outcome=question.settings["outcome"])
+    settings = question.settings
+    output = None if settings["value"] is None else value(settings["value"])
+    return Answer(outcome=settings["outcome"], output=output)
 
 
 async def answer(question: Question) -> Answer:

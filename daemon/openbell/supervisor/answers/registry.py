@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from openbell.supervisor.answers import noop
+from openbell.supervisor.answers import approve, branch, noop, notify, subrun, wait
 from openbell.supervisor.answers.question import Answer, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """How one operator is answered: `at_once` where `is_instant` says so, else by `answer`."""
+    """How one operator is answered: `at_once` where `is_instant` says so, else by `answer`.
+
+    `abandon` ends what an attempt began whose time is up.
+    """
 
     answer: Callable[[Question], Awaitable[Answer]]
     is_instant: Callable[[Question], bool] = lambda _: False
     at_once: Callable[[Question], Answer] | None = None
+    abandon: Callable[[Question], Awaitable[None]] | None = None
 
 
 ANSWERS: Mapping[str, Answers] = {
     "noop": Answers(answer=noop.answer, is_instant=noop.is_instant, at_once=noop.at_once),
+    "wait": Answers(answer=wait.answer),
+    "branch": Answers(answer=branch.answer, is_instant=branch.is_instant, at_once=branch.at_once),
+    "approve": Answers(answer=approve.answer),
+    "notify": Answers(answer=notify.answer),
+    "pipeline": Answers(answer=subrun.answer, abandon=subrun.abandon),
 }

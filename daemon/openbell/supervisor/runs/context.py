@@ -15,6 +15,7 @@ from openbell.execution.pool import StopSignal
 from openbell.model.events import Event, NodeChanged
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import NodeState, RunRecord
+from openbell.supervisor.deadline import Deadline
 from openbell.supervisor.dispatch import Dispatcher
 from openbell.supervisor.runs.recovered import Recovered
 from openbell.supervisor.services import Services
@@ -49,6 +50,7 @@ class RunContext:
     outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     provider: str = ""
+    limit: Deadline | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     _stopped: list[anyio.CancelScope] = field(default_factory=list)
@@ -57,6 +59,11 @@ class RunContext:
     def job(self) -> str:
         """What the run is counted under."""
         return self.pipeline.job or self.pipeline.name
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the run has taken too long and ends now."""
+        return self.limit is not None and self.limit.has_passed
 
     @property
     def is_interrupted(self) -> bool:

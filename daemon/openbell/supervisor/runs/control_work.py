@@ -73,13 +73,17 @@ class ControlWork:
         question = question_of(self._context, self._node, asked_at, attempt=self._attempt)
         limit_s = None if self._node.timeout_s is None else question.left_s(self._node.timeout_s)
         clock = self._context.services.clock
-        found: Answer | None = None
+        clock = self._context.services.clock
+        found: list[Answer] = []
         async with deadline(clock, limit_s) as limit:
             with self._context.until_stopped():
-                found = await ANSWERS[self._node.op].answer(question)
-        if limit.has_passed and found is None:
+                found.append(await ANSWERS[self._node.op].answer(question))
+        if limit.has_passed and not found:
+            abandon = ANSWERS[self._node.op].abandon
+            if abandon is not None:
+                await abandon(question)
             raise TimedOutError(f"took longer than {self._node.timeout_s:g} s")
-        return found
+        return found[0] if found else None
 
     async def _retry(self, error: OpenbellError) -> Completion | None:
         """Wait for the next attempt; return how the node ended if there is none."""

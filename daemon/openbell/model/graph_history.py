@@ -1,0 +1,47 @@
+"""What the driver asks of history about items, questions to people, and other pipelines' work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from openbell.model.items import ApprovalRecord, ItemRecord
+from openbell.model.runs import NodeState
+
+
+class GraphHistory(Protocol):
+    """A part of `History`."""
+
+    async def items(
+        self,
+        run_id: str,
+        node: str,
+        *,
+        after: int = -1,
+        only_open: bool = False,
+        limit: int = 1000,
+    ) -> Sequence[ItemRecord]:
+        """Return instances of a node after number `after`, in order; with `only_open` those to do."""
+        ...
+
+    async def item_counts(self, run_id: str, node: str) -> Mapping[NodeState, int]:
+        """Return how many instances of a node stand in each state."""
+        ...
+
+    async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
+        """Return the questions of a run, or those that wait for an answer in any run, oldest first."""
+        ...
+
+    async def has_succeeded(self, pipeline: str, session: str) -> bool:
+        """Return whether `pipeline` has a successful run of `session` that was no dry run."""
+        ...
+
+    async def committed_span(
+        self, dataset: str, start: datetime, end: datetime
+    ) -> tuple[datetime, datetime] | None:
+        """Return from when to when commits into `dataset` reach that overlap a span, None for none.
+
+        Of a run that is no live one they count once its pipeline succeeded after them.
+        """
+        ...

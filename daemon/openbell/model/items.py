@@ -1,0 +1,60 @@
+"""Instances of nodes with `for_each`, and questions to people, as history knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from openbell.model.runs import NodeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemChange:
+    """What one instance went to; `number` is its place in the list, from 0."""
+
+    number: int
+    state: NodeState
+    attempt: int = 0
+    outcome: str | None = None
+    error: str = ""
+    error_kind: str = ""
+    retry_at: datetime | None = None
+    output: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRecord:
+    """One instance of a node: its item, and how it stands."""
+
+    run_id: str
+    node: str
+    number: int
+    item: Any
+    state: NodeState
+    attempts: int = 0
+    outcome: str | None = None
+    error: str = ""
+    error_kind: str = ""
+    retry_at: datetime | None = None
+    output: Mapping[str, Any] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRecord:
+    """A question that a run asked a person; `label` is the answer, None while there is none."""
+
+    run_id: str
+    pipeline: str
+    node: str
+    item: int
+    question: str
+    labels: Sequence[str]
+    asked_at: datetime
+    deadline_at: datetime | None = None
+    label: str | None = None
+    answered_by: str = ""
+    answered_at: datetime | None = None

@@ -1,0 +1,120 @@
+"""`op: wait`: until a file, a dataset's session, a URL or an instant is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import ClassVar
+
+import anyio
+
+from openbell.execution.pool import SilentListener
+from openbell.execution.process import WorkerLostError
+from openbell.execution.protocol import CallTask, Failed
+from openbell.sdk.errors import FatalError, OpenbellError
+from openbell.sdk.values import to_us
+from openbell.supervisor.answers.question import Answer, Question, value
+from openbell.supervisor.deadline import deadline
+from openbell.supervisor.facts import session_of
+from openbell.supervisor.runs.committed import committed_keys, is_committed
+
+_PROBE = "openbell.execution.worker.probe:probe_url"
+_LONGEST_PROBE_S = 30.0
+_FILES = anyio.CapacityLimiter(4)
+
+
+class WaitedTooLongError(OpenbellError):
+    """What a node waited for did not come before its deadline."""
+
+    kind: ClassVar[str] = "timeout"
+
+
+async def answer(question: Question) -> Answer:
+    """Return once what is waited for is there; raises WaitedTooLongError at the deadline."""
+    settings, clock = question.settings, question.context.services.clock
+    limit_s = None if settings["deadline"] is None else question.left_s(settings["deadline"])
+    found: list[Answer] = []
+    async with deadline(clock, limit_s):
+        found.append(await _way(question)(question))
+    if not found:
+        raise WaitedTooLongError(f"waited {settings['deadline']:g} s for {_thing(question)}")
+    return found[0]
+
+
+def _way(question: Question) -> Callable[[Question], Awaitable[Answer]]:
+    ways = {"file": _file, "dataset": _dataset, "url": _url, "until": _until, "seconds": _seconds}
+    return next(way for name, way in ways.items() if question.settings[name] is not None)
+
+
+def _thing(question: Question) -> str:
+    names = ("file", "dataset", "url", "until", "seconds")
+    return next(f"{n} {question.settings[n]}" for n in names if question.settings[n] is not None)
+
+
+async def _seconds(question: Question) -> Answer:
+    await question.context.services.clock.sleep(question.left_s(question.settings["seconds"]))
+    return Answer()
+
+
+async def _until(question: Question) -> Answer:
+    until: datetime = question.settings["until"]
+    await question.context.services.clock.sleep_until(until)
+    return Answer()
+
+
+async def _file(question: Question) -> Answer:
+    """Wait for a file that has the same size and age at two looks."""
+    path, before = question.settings["file"], None
+    while True:
+        seen = await anyio.to_thread.run_sync(_look, path, limiter=_FILES, abandon_on_cancel=True)
+        if seen is not None and seen == before:
+            return Answer(output=value({"path": path, "size_bytes": seen[0]}))
+        before = seen
+        await question.context.services.clock.sleep(question.settings["poll"])
+
+
+def _look(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - runs in a thread
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+async def _url(question: Question) -> Answer:
+    """Ask a URL from a worker, again and again, until it answers."""
+    context, url = question.context, question.settings["url"]
+    services = context.services
+    while True:
+        now_us = to_us(services.clock.now())
+        task = CallTask(
+            attempt_id=services.ids.attempt(now_us),
+            function=_PROBE,
+            arguments={"url": url, "timeout_s": _LONGEST_PROBE_S},
+        )
+        try:
+            done, _ = await services.executor.submit(task, SilentListener(), context.stop)
+        except WorkerLostError:
+            done = None
+        if isinstance(done, Failed) and not done.is_retryable:
+            raise FatalError(f"{url} cannot be asked: {done.message}")
+        if done is not None and not isinstance(done, Failed) and done.result:
+            return Answer(output=value(done.result))
+        await services.clock.sleep(question.settings["poll"])
+
+
+async def _dataset(question: Question) -> Answer:
+    """Wait until the run's session of a dataset is committed; every commit is a reason to look."""
+    context, name = question.context, question.settings["dataset"]
+    services = context.services
+    dataset = services.deployment.datasets.get(name)
+    if dataset is None:
+        raise FatalError(f"dataset {name!r} is not in the configuration")
+    session = await session_of(services.sessions, context.run, dataset.calendar)
+    if session is None:
+        raise FatalError(f"the run is about no single session, so nothing says which of {name!r}")
+    with services.signals.listening(*committed_keys(name)) as signal:
+        while not await is_committed(services, dataset, session):
+            await signal.wait()
+    return Answer(output=value({"dataset": name, "session": session.isoformat()}))
