@@ -70,6 +70,11 @@ class SessionStore:
         return self._rules
 
     @property
+    def library(self) -> str:
+        """Which library a fresh snapshot comes from."""
+        return self._library
+
+    @property
     def overlays(self) -> tuple[Overlay, ...]:
         """The overlays in force."""
         return self._overlays
@@ -153,10 +158,6 @@ class SessionStore:
     def preview(self, calendar: str, overlays: Iterable[Overlay]) -> CalendarTable:
         """Return what a loaded calendar would be with other overlays; raises OverlayError."""
         return self._made(self.canonical(calendar), self._rules, tuple(overlays))
-
-    def use_overlays(self, overlays: Iterable[Overlay]) -> None:
-        """Apply `overlays` from now on in place of the earlier ones; raises OverlayError."""
-        self.use(self._rules, overlays)
 
     def use(self, rules: CalendarRules, overlays: Iterable[Overlay]) -> None:
         """Apply other rules and overlays from now on: all of it, or nothing when one is wrong.

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from textwrap import shorten
 from typing import assert_never, cast
 
 import anyio
@@ -15,6 +14,7 @@ from openbell.calendars.horizon import failed
 from openbell.calendars.names import CalendarCatalog, UnknownCalendarError
 from openbell.calendars.overlays import OverlayError
 from openbell.calendars.product import DefinitionError
+from openbell.calendars.reasons import reason_of, way_out
 from openbell.calendars.snapshot import SnapshotError
 from openbell.calendars.store import BUILDER, WEEKMASK_BUILDER, SessionStore
 from openbell.calendars.table import CalendarTable
@@ -35,7 +35,6 @@ from openbell.sdk.clock import Clock
 from openbell.sdk.errors import FatalError, Problem, SettingsError, TransientError
 from openbell.sdk.values import SessionTable
 
-_LONGEST_REASON = 200
 Tell = Callable[[Event], Awaitable[None]]
 
 
@@ -148,7 +147,7 @@ class CalendarDesk:
             async with self._building.setdefault(source, anyio.Lock()):
                 day, failure = self._failures.get(source, (None, None))
                 if failure is not None and day == today and failure.policy == "block":
-                    raise FatalError(f"calendar {source!r} cannot be built: {failure.reason}")
+                    raise _unbuilt(failure)
                 if failure is not None and day != today:
                     self._failures.pop(source)
                     self._store.forget(source)
@@ -205,7 +204,7 @@ class CalendarDesk:
         if isinstance(answer, bytes):
             self._store.save(answer, today=today)
             return
-        reason = shorten(answer.message, _LONGEST_REASON, placeholder=" ...")
+        reason = reason_of(answer.message, self._store.library)
         status = failed(source, self._store.rules, reason)
         self._failures[source] = (today, status)
         event = CalendarFailed(
@@ -214,7 +213,7 @@ class CalendarDesk:
         await self._tell_once(source, today, event)
         match status.policy:
             case "block":
-                raise FatalError(f"calendar {source!r} cannot be built: {status.reason}")
+                raise _unbuilt(status)
             case "warn":
                 self._store.stand_in(source, None)
             case "weekmask":
@@ -254,3 +253,8 @@ class CalendarDesk:
         if self._tell is not None and self._told.get(source) != today:
             self._told[source] = today
             await self._tell(event)
+
+
+def _unbuilt(status: CalendarStatus) -> FatalError:
+    name, reason = status.calendar, status.reason.rstrip(".")
+    return FatalError(f"calendar {name!r} cannot be built: {reason}; {way_out(name)}")

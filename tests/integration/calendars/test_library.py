@@ -180,13 +180,13 @@ def test_overlays_are_applied_on_reading_and_can_be_replaced(
     closed = Overlay(calendar="XNYS", session=date(2026, 12, 1), closed=True)
     store = SessionStore(tmp_path, overlays=[closed])
     assert store.save(snapshots["XNYS"], today=TODAY).session(date(2026, 12, 1)) is None
-    store.use_overlays([])
+    store.use(store.rules, [])
     table = store.table("XNYS", today=TODAY)
     assert table is not None
     assert table.session(date(2026, 12, 1)) is not None
     wrong = Overlay(calendar="XNYS", session=date(2026, 12, 1), close_time="05:00")
     with pytest.raises(OverlayError):
-        store.use_overlays([wrong])
+        store.use(store.rules, [wrong])
     assert store.table("XNYS", today=TODAY) is table
 
 
