@@ -115,15 +115,18 @@ class _Reader:
         token = _STRING.match(self._text, self._at)
         if token is None:
             self._stop("text must end in a double quote and hold no control characters")
-        try:
-            value = str(json.loads(token[0]))
-        except json.JSONDecodeError as error:
-            self._at += error.pos
-            self._stop(error.msg[0].lower() + error.msg[1:])
+        value = token[0][1:-1] if "\\" not in token[0] else self._unescaped(token[0])
         if _HALF.search(value):
             self._stop("a surrogate escape is half of a pair")
         self._at = token.end()
         return value
+
+    def _unescaped(self, token: str) -> str:
+        try:
+            return str(json.loads(token))
+        except json.JSONDecodeError as error:
+            self._at += error.pos
+            self._stop(error.msg[0].lower() + error.msg[1:])
 
     def _word_or_number(self) -> Scalar:
         word = _WORD.match(self._text, self._at)

@@ -242,11 +242,12 @@ class GraphReader:
         apart = {
             name: [other for other in before if other != name] for name, before in needs.items()
         }
-        circle = cycle(apart)
+        order = in_order(needs)
+        circle = cycle(apart) if len(order) < len(needs) else []
         if circle:
             text = " needs ".join([*circle, circle[0]])
             self._problems.add((*path, circle[0], "needs"), f"nodes form a circle: {text}")
-        return in_order(needs)
+        return order
 
     def _references(self, node: Node, path: Path) -> list[str]:
         """Check what a built-in operator's settings name; return what is lacking of plugins."""
