@@ -12,6 +12,11 @@ from hypothesis import HealthCheck, settings
 EXAMPLES = {"quick": 20, "default": 60, "long": 2000}
 
 
+def is_long() -> bool:
+    """Return whether everything is to be tried, however long it takes."""
+    return os.environ.get("HYPOTHESIS_PROFILE") == "long"
+
+
 def choose() -> None:
     """Register the profiles and load the chosen one."""
     for name, count in EXAMPLES.items():

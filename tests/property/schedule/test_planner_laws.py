@@ -32,32 +32,6 @@ instants = st.datetimes(FROM, TO, timezones=st.just(UTC)).map(
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "open",
-        "close",
-        "close + 30m",
-        "open - 45m",
-        "close + 50h",
-        "session at 02:30",
-        "session at 01:30 America/New_York",
-        "open + 1 session",
-        "close - 2 sessions",
-    ],
-)
-def test_every_session_of_twenty_years_fires_once(calendar: str, rest: str) -> None:
-    fires = list(PLANNER.between(parse(f"{calendar} {rest}", NAMES), START - MARGIN, END + MARGIN))
-    found = [fire.session for fire in fires if fire.session is not None]
-    first, last = START.date(), END.date()
-    days = (from_day(day) for day in TABLES.sessions(calendar).days)
-    assert [day for day in found if first <= day < last] == [
-        day for day in days if first <= day < last
-    ]
-    assert len({fire.identity for fire in fires}) == len(fires)
-
-
-@pytest.mark.parametrize("calendar", CALENDARS)
 def test_each_date_is_a_session_or_is_not(calendar: str) -> None:
     on = PLANNER.between(parse(f"{calendar} session at 12:00 UTC", NAMES), START, END)
     off = PLANNER.between(parse(f"not {calendar} session at 12:00 UTC", NAMES), START, END)
