@@ -73,7 +73,6 @@ class ControlWork:
         question = question_of(self._context, self._node, asked_at, attempt=self._attempt)
         limit_s = None if self._node.timeout_s is None else question.left_s(self._node.timeout_s)
         clock = self._context.services.clock
-        clock = self._context.services.clock
         found: list[Answer] = []
         async with deadline(clock, limit_s) as limit:
             with self._context.until_stopped():

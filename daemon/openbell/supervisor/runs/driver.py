@@ -214,7 +214,8 @@ class RunDriver:
             tasks.start_soon(self._run_unit, unit, name=f"unit {unit.name}")
 
     async def _run_unit(self, unit: Unit) -> None:
-        self._done.append(await work_of(self._context, unit).run())
+        completion = await work_of(self._context, unit).run()
+        self._done.append(completion)
         self._has_done.set()
 
     async def _completed(self) -> dict[str, Ended]:
