@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openbell.operators.control import CONTROL
-from openbell.operators.settings import (
-    CommandSettings,
-    HttpSettings,
-    IngestSettings,
-    PythonSettings,
-    QuarantineSettings,
-    SqlSettings,
-    WriteSettings,
-)
+from openbell.operators.settings import IngestSettings, QuarantineSettings, WriteSettings
+from openbell.operators.tasks import TASKS
 from openbell.sdk.hooks import OperatorSpec, hookimpl
 
 OPENBELL_API = "1.0"
@@ -44,5 +37,6 @@ def openbell_register_operators() -> Sequence[OperatorSpec]:
             role="sink",
             summary="hold refused rows back, with the reason of each",
         ),
+        *TASKS,
         *CONTROL,
     )

@@ -69,7 +69,8 @@ class TaskContext(Protocol):
 
     `inputs` are by the name of the node that made them. `item` is the element of a node with
     `for_each`, and `item_number` its place in the list (-1 without). `environment` is what a
-    command should find. The task should stay within `memory_bytes`.
+    command should find. The task should stay within `memory_bytes`. `folder` is the one that the
+    configuration lies in, empty when there is none.
     """
 
     run_id: str
@@ -84,6 +85,7 @@ class TaskContext(Protocol):
     inputs: Mapping[str, TaskInput]
     dry_run: bool
     memory_bytes: int
+    folder: str
 
     def now(self) -> datetime:
         """Return the daemon's time (aware UTC)."""

@@ -175,6 +175,8 @@ class Worker:
         try:
             return run_task(task, resources, self._write)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+            if resources.stop is not None and resources.stop.is_interrupt:
+                return Done(is_interrupted=True)
             return _failure(task.node.name, error, resources)
         finally:
             _close(resources)

@@ -1,0 +1,133 @@
+"""`op: sql`: one query over what other nodes made, by DuckDB, spilling to disk where it must."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+from openbell.operators.settings import SqlSettings
+from openbell.sdk.errors import DataError, FatalError, OpenbellError
+from openbell.sdk.tasks import TaskContext, TaskResult
+
+_BATCH_ROWS = 65_536
+_LOOK_S = 0.2
+_MIB = 1024 * 1024
+_OF_THE_DATA = (
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.TypeMismatchException,
+    duckdb.ConstraintException,
+)
+
+
+class SqlOperator:
+    """Runs the query in a database of its own that can see the inputs and nothing else."""
+
+    def __init__(self, settings: SqlSettings) -> None:
+        self._settings = settings
+
+    def run(self, context: TaskContext) -> TaskResult:
+        """Return the query's rows, made as they are asked for."""
+        connection = duckdb.connect(":memory:", config=self._config(context))
+        rows_in = 0
+        for name, made in context.inputs.items():
+            if made.kind == "nothing" or (made.kind == "value" and made.row_count is None):
+                continue
+            table = made.table()
+            rows_in += table.num_rows
+            connection.register(name, table)
+        with _told(context):
+            (statement, *more) = connection.extract_statements(self._settings.query) or [None]
+            if statement is None or more or statement.type != duckdb.StatementType.SELECT:
+                raise FatalError("the query must be one SELECT: it reads its inputs and makes rows")
+            known = {name: context.params.get(name) for name in statement.named_parameters}
+            missing = sorted(name for name in known if name not in context.params)
+            if missing:
+                raise FatalError(f"the query uses ${missing[0]}, which is no parameter of the run")
+            over = self._watched(connection, context)
+            result = connection.execute(statement, known or None)
+            reader = result.to_arrow_reader(_BATCH_ROWS)
+        rows = _batches(reader, connection, context, over)
+        return TaskResult(
+            rows=pa.RecordBatchReader.from_batches(reader.schema, rows), rows_in=rows_in
+        )
+
+    def _config(self, context: TaskContext) -> dict[str, str]:
+        memory_mb = self._settings.memory_mb or max(64, context.memory_bytes // 2 // _MIB)
+        return {
+            "memory_limit": f"{memory_mb}MiB",
+            "threads": str(self._settings.threads),
+            "temp_directory": context.scratch("sql-spill"),
+            "enable_external_access": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "lock_configuration": "true",
+        }
+
+    def _watched(
+        self, connection: duckdb.DuckDBPyConnection, context: TaskContext
+    ) -> threading.Event:
+        """Let the query be interrupted when the task is asked to end; return what ends the watch."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_LOOK_S):
+                if context.is_stopping():
+                    connection.interrupt()
+
+        threading.Thread(target=watch, name="interrupt a query", daemon=True).start()
+        return over
+
+
+def _batches(
+    reader: pa.RecordBatchReader,
+    connection: duckdb.DuckDBPyConnection,
+    context: TaskContext,
+    over: threading.Event,
+) -> Iterator[pa.RecordBatch]:
+    try:
+        with _told(context):
+            yield from reader
+    finally:
+        over.set()
+        connection.close()
+
+
+@contextmanager
+def _told(context: TaskContext) -> Iterator[None]:
+    """Tell DuckDB's errors as ours: what is wrong, and where in the query."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise FatalError(
+            f"the query needs more memory or disk than it may have ({_first(error)}); "
+            "raise memory_mb of the node"
+        ) from error
+    except duckdb.PermissionException as error:
+        raise FatalError(
+            f"the query reaches for what is not its own: {error}; it can read the nodes that this "
+            f"one needs: {', '.join(context.inputs) or 'none'}"
+        ) from error
+    except _OF_THE_DATA as error:
+        raise DataError(f"the query fails on this data: {error}") from error
+    except duckdb.InterruptException as error:
+        raise _InterruptedError("the query was interrupted") from error
+    except duckdb.CatalogException as error:
+        tables = ", ".join(context.inputs) or "none"
+        raise FatalError(f"{error}\nthe nodes that this one needs: {tables}") from error
+    except duckdb.Error as error:
+        raise FatalError(f"{error}") from error
+
+
+class _InterruptedError(OpenbellError):
+    """The task was asked to end while its query ran."""
+
+    kind = "cancelled"
+
+
+def _first(error: Exception) -> str:
+    return str(error).splitlines()[0]
