@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any, TypeVar
 
 import anyio
-from typing_extensions import override
+from typing_extensions import TypeVarTuple, override
 
 from openbell.testing.clock import ManualClock
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 _Events = list[tuple[selectors.SelectorKey, int]]
 
 
@@ -41,6 +44,32 @@ class _IdleSelector(selectors.SelectSelector):
         return []
 
 
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """Runs what is ready without a look at files and timers, as long as anything is."""
+
+    _ready: deque[asyncio.Handle]
+
+    @override
+    def call_soon(
+        self,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        if not ready:
+            super()._run_once()  # type: ignore[misc]
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - as the loop that this one is does
+
+
 def run_virtual(clock: ManualClock, function: Callable[[], Awaitable[_T]]) -> _T:
     """Return what `function` returns, run on a loop that moves `clock` whenever all tasks wait.
 
@@ -49,7 +78,7 @@ def run_virtual(clock: ManualClock, function: Callable[[], Awaitable[_T]]) -> _T
     """
 
     def loop() -> asyncio.AbstractEventLoop:
-        return asyncio.SelectorEventLoop(_IdleSelector(clock))
+        return _VirtualLoop(_IdleSelector(clock))
 
     options: dict[str, Any] = {"loop_factory": loop}
     return anyio.run(function, backend_options=options)
