@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from openbell.config.graph import cycle
 from openbell.config.problems import Problems, nearest
 from openbell.config.schema import PipelineSection
 from openbell.config.tree import Path
-from openbell.model.pipelines import Pipeline
+from openbell.model.pipelines import Node, Pipeline
 
 
 def check_crossings(
@@ -34,21 +34,50 @@ def check_crossings(
         for dataset in written_by(pipeline):
             writers.setdefault(dataset, []).append(pipeline.name)
     for name, section in asking.items():
-        path: Path = ("pipelines", name)
-        for index, other in enumerate(section.after):
-            if other == name:
-                problems.add((*path, "after", index), "a pipeline cannot run after itself")
-            elif other not in there:
-                problems.add_unknown((*path, "after", index), "pipeline", other, there)
+        _check_after(name, section.after, problems, there)
         for dataset in section.needs_dataset:
-            at = (*path, "needs_dataset", dataset)
+            at: Path = ("pipelines", name, "needs_dataset", dataset)
             if dataset not in datasets:
                 hint = nearest(dataset, datasets) or "there is nothing under datasets"
                 problems.add(at, f"dataset {dataset!r} does not exist", hint, at_key=True)
             elif is_whole and not set(writers.get(dataset, ())) - {name}:
                 message = f"no other pipeline writes dataset {dataset!r}: it would wait for ever"
                 problems.add(at, message, "add one, or a job, that writes it", at_key=True)
+    for name in asking.keys() & made.keys():
+        _check_nodes(made[name], problems, there=there, datasets=datasets)
     _check_circles(known, writers, problems)
+
+
+def _check_after(
+    name: str, after: Sequence[str], problems: Problems, there: Collection[str]
+) -> None:
+    for index, other in enumerate(after):
+        path: Path = ("pipelines", name, "after", index)
+        if other == name:
+            problems.add(path, "a pipeline cannot run after itself")
+        elif other not in there:
+            problems.add_unknown(path, "pipeline", other, there)
+
+
+def _check_nodes(
+    pipeline: Pipeline, problems: Problems, *, there: Collection[str], datasets: Sequence[str]
+) -> None:
+    """Note nodes that run a pipeline or wait for a dataset that does not exist."""
+    for node in pipeline.nodes:
+        path: Path = ("pipelines", pipeline.name, "nodes", node.name)
+        started, awaited = _named(node, "pipeline"), _named(node, "wait", "dataset")
+        if started == pipeline.name:
+            problems.add((*path, "pipeline"), "a pipeline cannot run itself")
+        elif started is not None and started not in there:
+            problems.add_unknown((*path, "pipeline"), "pipeline", started, there)
+        if awaited is not None and awaited not in datasets:
+            problems.add_unknown((*path, "dataset"), "dataset", awaited, datasets)
+
+
+def _named(node: Node, op: str, key: str = "") -> str | None:
+    """Return what a node of this op names, None while a parameter decides it."""
+    value = node.settings.get(key or op) if node.op == op else None
+    return None if value is None or "${" in str(value) else str(value)
 
 
 def written_by(pipeline: Pipeline) -> tuple[str, ...]:
@@ -73,6 +102,11 @@ def _check_circles(
         name: {
             *(other for other in pipeline.after if other != name),
             *(
+                started
+                for node in pipeline.nodes
+                if (started := _named(node, "pipeline")) is not None and started != name
+            ),
+            *(
                 writers[dataset][0]
                 for dataset in pipeline.needs_dataset
                 if len(writers.get(dataset, ())) == 1 and writers[dataset][0] != name
@@ -83,5 +117,6 @@ def _check_circles(
     circle = cycle({name: sorted(others) for name, others in waits.items() if others})
     if circle:
         text = " waits for ".join([*circle, circle[0]])
-        key = "after" if made[circle[0]].after else "needs_dataset"
+        keys = ("after", "needs_dataset", "nodes")
+        key = next(key for key in keys if getattr(made[circle[0]], key))
         problems.add(("pipelines", circle[0], key), f"pipelines form a circle: {text}")

@@ -36,6 +36,14 @@ class Choose(PluginSettings):
     otherwise: str = "else"
 
 
+class Start(PluginSettings):
+    pipeline: str
+
+
+class Wait(PluginSettings):
+    dataset: str | None = None
+
+
 class Run(PluginSettings):
     argv: tuple[str, ...] = ()
     tries: int = 1
@@ -50,6 +58,8 @@ EXTRA = {
     for spec in (
         _spec("noop", "control", NoSettings),
         _spec("fork", "control", Fork, any_outcome=True),
+        _spec("pipeline", "control", Start),
+        _spec("wait", "control", Wait),
         _spec("ask", "control", Ask, any_outcome=True),
         _spec("choose", "control", Choose, any_outcome=True),
         _spec("run", "task", Run),
@@ -211,6 +221,36 @@ def test_pipelines_that_wait_for_each_other_are_a_circle() -> None:
     text = f"pipelines:\n  p:\n    after: q\n{node}  q:\n    after: r\n{node}  r:\n    after: p\n{node}"
     (found,) = told(HEAD + text, registry=REGISTRY)
     assert "pipelines form a circle: p waits for q waits for r waits for p" in found
+
+
+@pytest.mark.parametrize(
+    ("node", "problem"),
+    [
+        ("op: pipeline, pipeline: dayly", "nodes.a.pipeline: pipeline 'dayly' does not exist"),
+        ("op: pipeline, pipeline: p", "nodes.a.pipeline: a pipeline cannot run itself"),
+        ("op: wait, dataset: brs", "nodes.a.dataset: dataset 'brs' does not exist (did you mean"),
+    ],
+)
+def test_nodes_name_pipelines_and_datasets_that_exist(node: str, problem: str) -> None:
+    (found,) = wrong(f"      a: {{{node}}}\n")
+    assert problem in found
+
+
+def test_what_a_node_names_may_be_a_parameters_affair() -> None:
+    one(
+        "      a: {op: pipeline, pipeline: '${x}'}\n      b: {op: pipeline, pipeline: daily}\n"
+        "      c: {op: wait, dataset: bars}\n      d: {op: wait}\n",
+        "    params: {x: y}\n",
+    )
+
+
+def test_a_pipeline_that_is_run_by_the_one_it_runs_is_a_circle() -> None:
+    text = (
+        "pipelines:\n  p: {nodes: {a: {op: pipeline, pipeline: q}}}\n"
+        "  q: {nodes: {a: {op: pipeline, pipeline: p}}}\n"
+    )
+    (found,) = told(HEAD + text, registry=REGISTRY)
+    assert "pipelines.p.nodes: pipelines form a circle: p waits for q waits for p" in found
 
 
 def test_a_dataset_closes_a_circle_too() -> None:
