@@ -20,9 +20,6 @@ from openbell.model import events as ev
 from openbell.model.history import RecordRefusedError
 
 STANDS_ALONE = (
-    ev.FireDecided,
-    ev.ScheduleAdvanced,
-    ev.SchedulePaused,
     ev.PipelinePaused,
     ev.DeadLettered,
     ev.LetterReplayed,
@@ -60,7 +57,6 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             | ev.ScheduleAdded()
             | ev.ScheduleRemoved()
             | ev.SchedulePaused()
-            | ev.FireDecided()
             | ev.ScheduleAdvanced()
             | ev.PipelinePaused()
         ):

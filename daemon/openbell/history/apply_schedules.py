@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias, assert_never
 
+from openbell.history.entries import Entry, rows
 from openbell.history.queries import Statements
 from openbell.model import events as ev
 from openbell.model.bodies import encode_plain
@@ -15,7 +17,6 @@ ScheduleEvent: TypeAlias = (
     ev.ScheduleAdded
     | ev.ScheduleRemoved
     | ev.SchedulePaused
-    | ev.FireDecided
     | ev.ScheduleAdvanced
     | ev.PipelinePaused
 )
@@ -24,8 +25,6 @@ ScheduleEvent: TypeAlias = (
 def apply(db: Statements, event: ScheduleEvent) -> None:
     """Change the tables as `event` says."""
     match event:
-        case ev.FireDecided():
-            _decide(db, event)
         case ev.ScheduleAdded():
             _add(db, event)
         case ev.ScheduleAdvanced():
@@ -72,23 +71,19 @@ def _add(db: Statements, event: ev.ScheduleAdded) -> None:
         db.run("change_schedule" if known[1] is None else "revive_schedule", row)
 
 
-def _decide(db: Statements, event: ev.FireDecided) -> None:
-    """Keep what became of a fire; raises DuplicateFireError for one that was decided."""
-    row = {
-        "pipeline": event.pipeline,
-        "identity": event.identity,
-        "schedule_id": event.schedule_id,
-        "session": None if event.session is None else event.session.isoformat(),
-        "event": event.event,
-        "index": event.index,
-        "due_at_us": to_us(event.due_at),
-        "at_us": to_us(event.at),
-        "outcome": event.outcome,
-        "reason": event.reason,
-        "run_id": event.run_id,
-    }
-    if db.first("fire_known", row) is not None or db.run("insert_fire", row).rowcount == 0:
-        raise DuplicateFireError(event.pipeline, event.identity)
-    if event.until is not None:
-        until = {"schedule_id": event.schedule_id, "until_us": to_us(event.until)}
-        db.run("advance_schedule", until)
+def decide_fires(db: Statements, entries: Sequence[Entry]) -> bool:
+    """Keep what became of fires of several schedules; return whether none was decided before."""
+    decided = db.run("insert_fires", {"rows": rows(entries, "due_at")}).rowcount
+    advancing = [
+        each
+        for each in entries
+        if isinstance(each.event, ev.FireDecided) and each.event.until is not None
+    ]
+    if advancing:
+        db.run("advance_schedules", {"rows": rows(advancing, "until")})
+    return decided == len(entries)
+
+
+def refuse_fire(_: Statements, event: ev.FireDecided) -> None:
+    """Raise what speaks against `event`: nothing but that it was decided, or is too old."""
+    raise DuplicateFireError(event.pipeline, event.identity)

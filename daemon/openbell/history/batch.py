@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-from openbell.history import apply_nodes, apply_runs
+from openbell.history import apply_nodes, apply_runs, apply_schedules
 from openbell.history.apply import STANDS_ALONE, apply_event
 from openbell.history.durable import StepEvent, as_durable
 from openbell.history.entries import Entry, entry
@@ -45,6 +45,7 @@ _KINDS: Mapping[type[ev.Event], _Kind] = {
     ev.AttemptFinished: _Kind(3, apply_nodes.finish_attempts, apply_nodes.refuse_finish),
     ev.NodeChanged: _Kind(4, apply_nodes.change_nodes, apply_nodes.refuse_node),
     ev.RunFinished: _Kind(5, apply_runs.finish_runs, apply_runs.refuse_run_end),
+    ev.FireDecided: _Kind(6, apply_schedules.decide_fires, apply_schedules.refuse_fire),
 }
 """Kinds that are applied together, in the order of their ranks."""
 
@@ -152,8 +153,12 @@ _Place: TypeAlias = tuple[str, str]
 def _places(event: StepEvent) -> tuple[tuple[_Place, ...], tuple[_Place, ...]]:
     """Return what `event` depends on, and under what later events find it.
 
-    An event of a run depends on everything of the run, one of a node on that node and the run.
+    An event of a run depends on everything of the run, one of a node on that node and the run,
+    a fire on its schedule.
     """
+    if isinstance(event, ev.FireDecided):
+        schedule = (event.schedule_id, "schedule")
+        return (schedule,), (schedule,)
     run, anywhere = (event.run_id, ""), (event.run_id, "*")
     match event:
         case ev.RunSubmitted() | ev.RunStarted() | ev.RunFinished():

@@ -14,8 +14,9 @@ StepEvent: TypeAlias = (
     | ev.NodeChanged
     | ev.AttemptStarted
     | ev.AttemptFinished
+    | ev.FireDecided
 )
-"""Steps of runs and nodes: most of what is ever recorded."""
+"""Steps of runs and nodes, and fires: most of what is ever recorded."""
 
 OtherEvent: TypeAlias = (
     ev.WorkflowDefined
@@ -35,7 +36,6 @@ OtherEvent: TypeAlias = (
     | ev.ScheduleAdded
     | ev.ScheduleRemoved
     | ev.SchedulePaused
-    | ev.FireDecided
     | ev.ScheduleAdvanced
     | ev.ClockJumped
     | ev.PipelinePaused

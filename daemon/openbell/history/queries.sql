@@ -134,10 +134,12 @@ WHERE r.run_id = c.run_id AND (r.state = 'running' OR (r.state = 'queued' AND c.
 
 -- name: move_jobs
 -- Submissions stand where their last runs stand.
-UPDATE pipeline_jobs AS j SET state = r.state, finished_at_us = r.finished_at_us
-FROM (SELECT json_extract(value, '$.event.run_id') AS run_id FROM json_each(:rows) LIMIT -1) AS c
-CROSS JOIN pipeline_runs AS r
-WHERE r.run_id = c.run_id AND j.job_id = r.job_id AND j.last_run_id = r.run_id;
+UPDATE pipeline_jobs AS j SET state = c.state, finished_at_us = c.finished_at_us
+FROM (
+    SELECT r.job_id, r.run_id, r.state, r.finished_at_us FROM json_each(:rows) AS e CROSS JOIN pipeline_runs AS r
+    WHERE r.run_id = json_extract(e.value, '$.event.run_id') LIMIT -1
+) AS c
+WHERE j.job_id = c.job_id AND j.last_run_id = c.run_id;
 
 -- name: request_cancel
 -- Somebody asked for a run to end.
@@ -458,7 +460,7 @@ WHERE job_id = :job_id AND NOT EXISTS (SELECT 1 FROM pipeline_runs AS r WHERE r.
 -- name: delete_old_events
 -- Forget some old events that belong to no run.
 DELETE FROM events WHERE id IN (
-    SELECT id FROM events WHERE run_id IS NULL AND at_us < :before_us ORDER BY id LIMIT :limit
+    SELECT id FROM events WHERE run_id IS NULL AND at_us < :before_us LIMIT :limit
 );
 
 -- name: give_back_page
@@ -519,19 +521,33 @@ WHERE schedule_id = :schedule_id AND removed_at_us IS NULL;
 -- A schedule was paused, or goes on.
 UPDATE schedules SET paused = :paused WHERE schedule_id = :schedule_id AND removed_at_us IS NULL;
 
--- name: insert_fire
--- Keep what became of a fire, unless its schedule is unknown or everything so old was forgotten.
+-- name: insert_fires
+-- Keep what became of fires, unless their schedule is unknown or everything so old was forgotten.
 INSERT INTO fires (
     pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, outcome, reason, run_id
 )
-SELECT :pipeline, :identity, :schedule_id, :session, :event, :index, :due_at_us, :at_us, :outcome, :reason,
-    :run_id
-FROM schedules
-WHERE schedule_id = :schedule_id AND (floor_at_us IS NULL OR floor_at_us < :due_at_us);
+SELECT c.pipeline, c.identity, c.schedule_id, c.session, c.event, c.idx, c.due_at_us, c.at_us, c.outcome, c.reason,
+    c.run_id
+FROM (
+    SELECT
+        json_extract(value, '$.event.pipeline') AS pipeline, json_extract(value, '$.event.identity') AS identity,
+        json_extract(value, '$.event.schedule_id') AS schedule_id, json_extract(value, '$.event.session') AS session,
+        json_extract(value, '$.event.event') AS event, json_extract(value, '$.event.index') AS idx,
+        json_extract(value, '$.other_us') AS due_at_us, json_extract(value, '$.at_us') AS at_us,
+        json_extract(value, '$.event.outcome') AS outcome, json_extract(value, '$.event.reason') AS reason,
+        json_extract(value, '$.event.run_id') AS run_id
+    FROM json_each(:rows) LIMIT -1
+) AS c CROSS JOIN schedules AS s
+WHERE s.schedule_id = c.schedule_id AND (s.floor_at_us IS NULL OR s.floor_at_us < c.due_at_us);
 
--- name: fire_known
--- Whether a fire was decided.
-SELECT 1 FROM fires WHERE pipeline = :pipeline AND identity = :identity;
+-- name: advance_schedules
+-- Every fire of some schedules up to an instant each is decided.
+UPDATE schedules AS s SET decided_until_us = c.until_us
+FROM (
+    SELECT json_extract(value, '$.event.schedule_id') AS schedule_id, json_extract(value, '$.other_us') AS until_us
+    FROM json_each(:rows) LIMIT -1
+) AS c
+WHERE s.schedule_id = c.schedule_id;
 
 -- name: advance_schedule
 -- Every fire up to an instant is decided.
@@ -590,8 +606,8 @@ WHERE s.removed_at_us IS NULL;
 -- name: fires_ahead
 -- Fires that were decided although others of their schedule before them, or the present, are not.
 SELECT f.schedule_id, f.identity
-FROM schedules AS s JOIN fires AS f ON f.schedule_id = s.schedule_id
-WHERE s.removed_at_us IS NULL AND f.due_at_us > min(s.decided_until_us, :now_us);
+FROM schedules AS s CROSS JOIN fires AS f
+WHERE f.schedule_id = s.schedule_id AND s.removed_at_us IS NULL AND f.due_at_us > min(s.decided_until_us, :now_us);
 
 -- name: fires_within
 -- Fires of one schedule that were decided, by when they were due.
@@ -616,7 +632,7 @@ DELETE FROM fires WHERE pipeline = :pipeline AND identity = :identity;
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
     calendar, fire, due_at_us, priority, parent_run_id
-FROM pipeline_runs WHERE finished_at_us IS NULL AND run_id > :after ORDER BY run_id LIMIT :limit;
+FROM pipeline_runs WHERE state IN ('queued', 'running') AND run_id > :after ORDER BY run_id LIMIT :limit;
 
 -- name: open_runs_of_pipeline
 -- Some runs of one pipeline that have not ended, oldest first.
@@ -624,7 +640,7 @@ SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitte
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
     calendar, fire, due_at_us, priority, parent_run_id
 FROM pipeline_runs
-WHERE pipeline = :pipeline AND finished_at_us IS NULL AND run_id > :after ORDER BY run_id LIMIT :limit;
+WHERE pipeline = :pipeline AND state IN ('queued', 'running') AND run_id > :after ORDER BY run_id LIMIT :limit;
 
 -- name: nodes_of_runs
 -- The nodes of some runs, each run's in definition order.

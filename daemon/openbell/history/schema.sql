@@ -137,6 +137,8 @@ CREATE TABLE events (
     body TEXT NOT NULL
 ) STRICT;
 
+CREATE INDEX events_by_age ON events (at_us) WHERE run_id IS NULL;
+
 CREATE INDEX events_by_run ON events (run_id, id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE fires (
@@ -157,6 +159,8 @@ CREATE TABLE fires (
 CREATE INDEX fires_by_decision ON fires (decided_at_us);
 
 CREATE INDEX fires_by_due ON fires (due_at_us);
+
+CREATE INDEX fires_by_pipeline ON fires (pipeline, decided_at_us, due_at_us);
 
 CREATE INDEX fires_by_schedule ON fires (schedule_id, due_at_us);
 
@@ -409,10 +413,6 @@ BEGIN
     UPDATE history_counts SET value = value - 1 WHERE name = old.state;
     UPDATE history_counts SET value = value + 1 WHERE name = new.state;
 END;
-
-CREATE INDEX pipeline_runs_open ON pipeline_runs (run_id) WHERE finished_at_us IS NULL;
-
-CREATE INDEX pipeline_runs_open_by_pipeline ON pipeline_runs (pipeline, run_id) WHERE finished_at_us IS NULL;
 
 CREATE TABLE pipeline_workflows (
     pipeline TEXT NOT NULL,

@@ -86,10 +86,11 @@ CREATE INDEX decisions_by_run ON decisions (run_id, id);
 CREATE INDEX decisions_by_pipeline ON decisions (pipeline, id);
 CREATE INDEX decisions_by_age ON decisions (noted_at_us) WHERE run_id = '';
 
--- Pages of 900,000 runs and more: by pipeline and state, and what is open.
+CREATE INDEX events_by_age ON events (at_us) WHERE run_id IS NULL;
+CREATE INDEX fires_by_pipeline ON fires (pipeline, decided_at_us, due_at_us);
+
+-- Pages of 900,000 runs and more.
 CREATE INDEX pipeline_runs_by_pipeline_and_state ON pipeline_runs (pipeline, state, run_id);
-CREATE INDEX pipeline_runs_open ON pipeline_runs (run_id) WHERE finished_at_us IS NULL;
-CREATE INDEX pipeline_runs_open_by_pipeline ON pipeline_runs (pipeline, run_id) WHERE finished_at_us IS NULL;
 
 CREATE TABLE node_items (
     run_id TEXT NOT NULL,
