@@ -19,6 +19,7 @@ from openbell.history.readers import Answers
 from openbell.history.store import HistoryStore
 from openbell.model.calendars import CalendarRules, Overlay, OverlayRecord
 from openbell.model.events import Event
+from openbell.model.schedules import ScheduleRecord, ScheduleUse
 from openbell.sdk.clock import Clock, SystemClock
 from openbell.supervisor.calendar_service import CalendarService
 from openbell.supervisor.calendars import CalendarDesk
@@ -33,13 +34,15 @@ async def calendars_at(
     env: Mapping[str, str],
     rules: CalendarRules | None = None,
     overlays: Iterable[Overlay] = (),
+    schedules: Iterable[tuple[str, ScheduleUse]] = (),
     is_writing: bool = False,
     clock: Clock | None = None,
 ) -> AsyncIterator[CalendarService]:
     """Yield the calendars of a state directory, with the rules and overlays of a configuration.
 
-    Only with `is_writing` may overlays be added or removed; it holds the directory until it is
-    left. Raises StateInUseError then, and SettingsError for overlays that contradict each other.
+    `schedules` are the configuration's, each with its pipeline; those made by hand that the
+    directory's history holds count too. Only with `is_writing` may overlays be added or removed; it
+    holds the directory until it is left. Raises StateInUseError then, and SettingsError for overlays that contradict each other.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
@@ -48,11 +51,13 @@ async def calendars_at(
             stack.enter_context(StateLock(state_dir).acquire(version=__version__))
             history = await stack.enter_async_context(HistoryStore(state_dir / HISTORY_NAME))
             records = await history.overlays()
+            by_hand = await history.schedules()
 
             async def record(event: Event) -> None:
                 await history.record(event)
         else:
             records = await kept(state_dir / HISTORY_NAME)
+            by_hand = await _scheduled(state_dir / HISTORY_NAME)
         pool = WorkerPool(
             limits=PoolLimits(),
             clock=clock,
@@ -64,7 +69,13 @@ async def calendars_at(
         desk = CalendarDesk(SessionStore(state_dir / "calendars"), pool, clock)
         desk.use(rules or CalendarRules(), overlays)
         desk.adopt(records)
-        yield CalendarService(desk, record, clock=clock, random_bits=secrets.randbits)
+        every = (
+            *schedules,
+            *((one.pipeline, one.use) for one in by_hand if one.origin == "api"),
+        )
+        yield CalendarService(
+            desk, record, clock=clock, random_bits=secrets.randbits, scheduled=lambda: every
+        )
 
 
 async def kept(database: Path) -> Sequence[OverlayRecord]:
@@ -75,6 +86,16 @@ async def kept(database: Path) -> Sequence[OverlayRecord]:
     async with readers.opened():
         names = await readers.rows("table_names", {}, lambda row: str(row[0]))
         return await Answers(readers).overlays() if "calendar_overlays" in names else ()
+
+
+async def _scheduled(database: Path) -> Sequence[ScheduleRecord]:
+    """Return the schedules in force that a history holds, if there is one."""
+    if not await anyio.Path(database).exists():
+        return ()
+    readers = Readers(database, count=1)
+    async with readers.opened():
+        names = await readers.rows("table_names", {}, lambda row: str(row[0]))
+        return await Answers(readers).schedules() if "schedules" in names else ()
 
 
 async def _unheard(event: Event) -> None:

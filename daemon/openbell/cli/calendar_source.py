@@ -12,7 +12,7 @@ from openbell.cli.errors import NOT_FOUND, NOT_MET, TRY_LATER, CliError
 
 if TYPE_CHECKING:
     from openbell.cli.client import Client
-    from openbell.model.calendars import CalendarRules, Overlay
+    from openbell.model.pipelines import Deployment
     from openbell.supervisor.calendar_service import CalendarService
 
 _T = TypeVar("_T")
@@ -70,11 +70,17 @@ class Where:
         from openbell.model.control import ConflictError
         from openbell.sdk.errors import OpenbellError, SettingsError
 
-        rules, overlays = self._configured()
+        configured = self._configured()
+        pipelines = configured.pipelines.values() if configured else ()
 
         async def whole() -> _T:
             async with calendars_at(
-                directory, env=os.environ, rules=rules, overlays=overlays, is_writing=is_writing
+                directory,
+                env=os.environ,
+                rules=configured.calendars if configured else None,
+                overlays=configured.overlays if configured else (),
+                schedules=[(one.name, use) for one in pipelines for use in one.schedule],
+                is_writing=is_writing,
             ) as service:
                 return await here(service)
 
@@ -94,13 +100,13 @@ class Where:
         except (ConflictError, OpenbellError) as error:
             raise CliError(NOT_MET, str(error)) from error
 
-    def _configured(self) -> tuple[CalendarRules | None, tuple[Overlay, ...]]:
-        """Return what the configuration says of calendars, if there is one."""
+    def _configured(self) -> Deployment | None:
+        """Return the configuration, if there is one."""
         from openbell.cli.configuration import load
         from openbell.model.places import config_file
 
         path = config_file(os.environ, self.config)
         if path is None:
-            return None, ()
+            return None
         loaded, _ = load(path, self.profile, None)
-        return loaded.deployment.calendars, loaded.deployment.overlays
+        return loaded.deployment

@@ -156,7 +156,8 @@ class ScheduleDesk:
             return self.parked_reason or line.reason
         if standing not in {"active", "starting", "paused"}:
             return f"pipeline {line.record.pipeline!r} is {standing}"
-        is_at_its_end = line.next_at is None and not line.is_over
+        is_planned = line.schedule is not None
+        is_at_its_end = is_planned and line.next_at is None and not line.is_over
         return "nothing more is known of its calendar" if is_at_its_end else ""
 
     async def add(self, pipeline: str, use: ScheduleUse, *, by: str) -> ScheduleStatus:
