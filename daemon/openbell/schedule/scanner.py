@@ -44,17 +44,18 @@ class Scanner:
     def word(self) -> str | None:
         """Return the word here in lower case, without reading it."""
         if self._word_at != self.position:
-            found = self.peek(_WORD)
-            self._word_at, self._word = self.position, None if found is None else found.lower()
+            match = _WORD.match(self.text, self.position)
+            self._word_at, self._word = self.position, None if match is None else match[0].lower()
         return self._word
 
     def take_word(self, *words: str) -> str | None:
         """Read the word here when it is one of `words`."""
         found = self.word()
-        if found in words:
-            self.take(_WORD)
-            return found
-        return None
+        if found is None or found not in words:
+            return None
+        self.position += len(found)
+        self._skip()
+        return found
 
     def one_of(self, what: str, known: Iterable[str]) -> str:
         """Read the word here, which must be one of `known`; raises ScheduleError."""

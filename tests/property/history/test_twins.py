@@ -411,6 +411,7 @@ class Twins(RuleBasedStateMachine):
     @invariant()
     def everything_else_is_the_same(self) -> None:
         self._ask(lambda twin: twin.runs(RunFilter()))
+        self._ask(lambda twin: twin.durations("eod", limit=3))
         self._ask(lambda twin: twin.last_event_id())
         self._ask(lambda twin: twin.workflows())
         self._ask(lambda twin: twin.lineage("bars"))
