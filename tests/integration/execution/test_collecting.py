@@ -112,9 +112,9 @@ def test_whatever_a_function_does_is_told_in_words(
 
 def test_one_that_hangs_is_ended_with_all_that_it_started(folder: Path) -> None:
     began = time.monotonic()
-    found = called(folder, "made_by_hand:hangs", time_limit_s=1.0)
-    assert found.error == "did not return within 1 s"
-    assert time.monotonic() - began < 10
+    found = called(folder, "made_by_hand:hangs", time_limit_s=5.0)
+    assert found.error == "did not return within 5 s"
+    assert time.monotonic() - began < 20
     child = int((folder / "child").read_text())
     for _ in range(100):
         if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text():

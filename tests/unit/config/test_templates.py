@@ -8,6 +8,9 @@ import pytest
 from doubles.configurations import SMALL, loaded, told
 from doubles.registry import RefusedDouble, RegistryDouble
 
+from openbell.config.expansion import Expansion
+from openbell.config.problems import Problems
+from openbell.config.reader import read_text
 from openbell.config.template_file import read_template
 from openbell.model.pipelines import Pipeline
 from openbell.plugin_host import load_plugins
@@ -170,3 +173,23 @@ def test_every_template_that_openbell_brings_explains_itself() -> None:
         assert registry.templates[name].summary
         assert template.about
         assert all(param.help for param in template.params.values())
+
+
+def test_without_a_configuration_any_name_may_be_a_datasets() -> None:
+    text = "pipelines: {p: {template: daily, with: {dataset: x, calendar: XLON, pool: v}}}"
+    tree = read_text(text, "t")
+    problems = Problems(tree)
+    Expansion(tree, REGISTRY, problems, is_alone=True).apply()
+    assert len(problems) == 1
+    assert "interval of dataset 'x' is not known without a configuration" in str(
+        problems.sorted()[0]
+    )
+
+
+def test_pipelines_that_are_no_mappings_are_left_for_others_to_tell() -> None:
+    assert "pipelines: must be a mapping" in wrong_file("pipelines: [p]\n")[0]
+    assert "pipelines.p: must be a mapping" in wrong_file("pipelines: {p: 3}\n")[0]
+
+
+def wrong_file(keys: str) -> list[str]:
+    return told(HEAD + keys, registry=REGISTRY)

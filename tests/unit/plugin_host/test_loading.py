@@ -15,6 +15,7 @@ from openbell.sdk import (
     RouteSpec,
     RuleScope,
     RuleSpec,
+    TemplateSpec,
     hookimpl,
 )
 
@@ -288,6 +289,38 @@ def test_a_hook_that_returns_no_list_is_refused(answer: object) -> None:
         assert load_plugins([("quiet", module)]).plugins[-1].state == "loaded"
         return
     assert "not a list of RuleSpec" in refusal(("bad", module)).reason
+
+
+@pytest.mark.parametrize("resource", ["acme", "acme:x.json", "acme:../x.yaml", ":x.yaml", 3])
+def test_a_template_names_a_file_of_a_package(resource: Any) -> None:
+    class Templates:
+        @hookimpl
+        def openbell_register_templates(self) -> list[TemplateSpec]:
+            return [TemplateSpec(name="daily", resource=resource)]
+
+    assert "write 'package:file.yaml'" in refusal(("bad", Templates())).reason
+
+
+def test_templates_are_registered_like_everything_else() -> None:
+    class Templates:
+        @hookimpl
+        def openbell_register_templates(self) -> list[TemplateSpec]:
+            return [TemplateSpec(name="daily", resource="acme.files:daily/v1.yml")]
+
+    registry = load_plugins([("acme", Templates())])
+    assert registry.templates["daily"].resource == "acme.files:daily/v1.yml"
+
+
+def test_control_is_for_openbells_own_operators() -> None:
+    class Operators:
+        @hookimpl
+        def openbell_register_operators(self) -> list[OperatorSpec]:
+            return [
+                OperatorSpec(name=f"a_{role}", settings_model=NoSettings, factory="a:B", role=role)
+                for role in ("task", "control")
+            ]
+
+    assert "operator 'a_control': role control is for" in refusal(("bad", Operators())).reason
 
 
 def test_a_wrong_scope_or_role_is_refused() -> None:
