@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from doubles import scripted
+from doubles.scripted import REGISTRY, Play, ScriptedPool, Seen, Weekdays, deployment, pipeline
 from openbell.calendars.table import CalendarTable, to_day
-from openbell.model.history import History
+from openbell.model.history import History, RunFilter
 from openbell.model.ids import IdSource
 from openbell.model.pipelines import Deployment, Pipeline
 from openbell.model.runs import RunRecord
@@ -29,8 +31,6 @@ from openbell.supervisor.services import Services
 from openbell.testing import MemoryHistory
 from openbell.testing.clock import ManualClock
 
-from . import scripted
-from .scripted import REGISTRY, Play, ScriptedPool, Seen, Weekdays, deployment, pipeline
 
 FIRST, LAST = date(2025, 6, 2), date(2026, 12, 31)
 OPEN, CLOSE = time(14, 30, tzinfo=UTC), time(21, tzinfo=UTC)
@@ -69,7 +69,6 @@ class WeekdayCalendars:
             for day in days
             if self.corrections.get(day, CLOSE if day.weekday() < 5 else None) is not None
         ]
-        none: Callable[[], array[int]] = lambda: array("q")  # noqa: E731 - five empty columns
         closes = [datetime.combine(d, self.corrections.get(d) or CLOSE) for d in inside]
         return CalendarTable(
             calendar="WEEKDAYS",
@@ -81,9 +80,9 @@ class WeekdayCalendars:
             days=array("q", map(to_day, inside)),
             opens_us=array("q", [to_us(datetime.combine(day, OPEN)) for day in inside]),
             closes_us=array("q", map(to_us, closes)),
-            break_indices=none(),
-            break_starts_us=none(),
-            break_ends_us=none(),
+            break_indices=array("q"),
+            break_starts_us=array("q"),
+            break_ends_us=array("q"),
             digest=str(sorted(self.corrections.items())),
         )
 
@@ -147,10 +146,8 @@ class FiringWorld:
 
     async def runs(self, pipeline: str = "job") -> list[RunRecord]:
         """Return every run that a fire began, by when it was due."""
-        from openbell.model.history import RunFilter
-
         found = await self.history.runs(RunFilter(pipeline=pipeline, limit=100_000))
-        return sorted((run for run in found if run.fire), key=lambda run: (run.due_at, run.fire))
+        return sorted((r for r in found if r.due_at), key=lambda run: (str(run.due_at), run.fire))
 
     async def reload(self, *pipelines: Pipeline) -> None:
         self.deployed[0] = deployment(*pipelines)

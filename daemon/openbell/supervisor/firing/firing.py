@@ -14,9 +14,9 @@ import anyio
 
 from openbell.model.control import ConflictError, NotAcceptedError, UnknownRunError
 from openbell.model.events import ClockJumped, Event, OverlayAdded, OverlayRemoved, ScheduleAdvanced
-from openbell.model.history import DuplicateFireError
+from openbell.model.history import DuplicateFireError, RunFilter
 from openbell.model.pipelines import Pipeline
-from openbell.model.runs import RunRecord
+from openbell.model.runs import RunRecord, RunState
 from openbell.model.schedules import FireRecord, ScheduleRecord
 from openbell.schedule.errors import ScheduleError
 from openbell.schedule.fires import Fire
@@ -41,6 +41,7 @@ LOOK_S = 900.0
 LOOK_BACK = timedelta(days=7)
 """How far back a change of a calendar still makes fires."""
 
+_MOST_QUEUED = 100_000
 _MARGIN = timedelta(days=30)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 _SOON = timedelta(milliseconds=20)
@@ -78,8 +79,10 @@ class Firing:
         *,
         calendars: Calendars,
         is_open: Callable[[], bool],
+        is_again: bool = False,
     ) -> None:
         self._services = services
+        self._is_again = is_again
         self._crew = crew
         self._intake = intake
         self._is_open = is_open
@@ -137,7 +140,7 @@ class Firing:
         async with anyio.create_task_group() as tasks:
             async with self.changing:
                 await self._begin()
-            self.is_begun.set()
+                self.is_begun.set()
             tasks.start_soon(self._watch, name="watch the clock")
             await self._serve()
             tasks.cancel_scope.cancel()
@@ -186,17 +189,27 @@ class Firing:
                 line.decided |= ahead.get(record.schedule_id, set())
                 self._lines[record.schedule_id] = line
         await self._go_back(now, with_rows=False)
+        if self._is_again:
+            await self._tell_again()
         await self.compare()
         if await self._has_fresh_overlays(now):
             await self._recheck(now)
 
+    async def _tell_again(self) -> None:
+        """Tell the actors of runs that wait: before a crash nobody may have told them."""
+        wanted = RunFilter(states=(RunState.QUEUED,), limit=_MOST_QUEUED)
+        for run in reversed(await self._services.history.runs(wanted)):
+            if run.fire and self._crew.standing(run.pipeline) != "unknown":
+                await self._crew.enqueue(run)
+
     async def reload(self) -> None:
         """Let the schedules of the definitions in force be in force."""
-        if self.is_begun.is_set():
-            async with self.changing:
-                await self._tables.refresh()
-                await self.compare()
-            self.poke()
+        async with self.changing:
+            if not self.is_begun.is_set():
+                return
+            await self._tables.refresh()
+            await self.compare()
+        self.poke()
 
     async def compare(self) -> None:
         """Record how the definitions' schedules differ from those at work, and plan all of them."""
