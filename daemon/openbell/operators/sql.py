@@ -33,6 +33,8 @@ class SqlOperator:
     def run(self, context: TaskContext) -> TaskResult:
         """Return the query's rows, made as they are asked for."""
         connection = duckdb.connect(":memory:", config=self._config(context))
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
         rows_in = 0
         for name, made in context.inputs.items():
             if made.kind == "nothing" or (made.kind == "value" and made.row_count is None):
@@ -49,7 +51,7 @@ class SqlOperator:
             if missing:
                 raise FatalError(f"the query uses ${missing[0]}, which is no parameter of the run")
             over = self._watched(connection, context)
-            result = connection.execute(statement, known or None)
+            result = connection.sql(statement, params=known or None)
             reader = result.to_arrow_reader(_BATCH_ROWS)
         rows = _batches(reader, connection, context, over)
         return TaskResult(
@@ -62,10 +64,8 @@ class SqlOperator:
             "memory_limit": f"{memory_mb}MiB",
             "threads": str(self._settings.threads),
             "temp_directory": context.scratch("sql-spill"),
-            "enable_external_access": "false",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
-            "lock_configuration": "true",
         }
 
     def _watched(

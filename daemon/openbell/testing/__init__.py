@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from openbell.testing.conformance.provider import ProviderCase, ProviderConformance
     from openbell.testing.conformance.rule import RuleCase, RuleConformance, rule_context
     from openbell.testing.conformance.sink import SinkCase, SinkConformance
+    from openbell.testing.conformance.task import TaskCase, TaskConformance
     from openbell.testing.fake_backend import FakeBackend, FakePlace
     from openbell.testing.fake_context import FakeNodeContext, dataset_context
     from openbell.testing.fake_provider import FakeProvider
     from openbell.testing.fake_sink import FakeSink
+    from openbell.testing.fake_task import FakeTaskContext, FakeTaskInput
     from openbell.testing.memory_history import MemoryHistory
     from openbell.testing.requests import START, fetch_request, weekday_sessions
 
@@ -33,6 +35,8 @@ __all__ = [
     "FakePlace",
     "FakeProvider",
     "FakeSink",
+    "FakeTaskContext",
+    "FakeTaskInput",
     "ManualClock",
     "MemoryHistory",
     "OperatorCase",
@@ -43,6 +47,8 @@ __all__ = [
     "RuleConformance",
     "SinkCase",
     "SinkConformance",
+    "TaskCase",
+    "TaskConformance",
     "bars",
     "chunks",
     "dataset_context",
@@ -62,10 +68,12 @@ _PLACES = {
     "conformance.provider": ("ProviderCase", "ProviderConformance"),
     "conformance.rule": ("RuleCase", "RuleConformance", "rule_context"),
     "conformance.sink": ("SinkCase", "SinkConformance"),
+    "conformance.task": ("TaskCase", "TaskConformance"),
     "fake_backend": ("FakeBackend", "FakePlace"),
     "fake_context": ("FakeNodeContext", "dataset_context"),
     "fake_provider": ("FakeProvider",),
     "fake_sink": ("FakeSink",),
+    "fake_task": ("FakeTaskContext", "FakeTaskInput"),
     "memory_history": ("MemoryHistory",),
     "requests": ("START", "fetch_request", "weekday_sessions"),
 }
