@@ -56,6 +56,7 @@ _PHRASES = {
 MASK = "********"
 _SELF_EXPLAINED = {"missing", "extra_forbidden", "too_short", "too_long"}
 _TEXT_TYPES = {"string_type"}
+_ABOUT_KEYS = {"missing", "extra_forbidden"}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -146,15 +147,15 @@ class Problems:
     ) -> None:
         """Note what pydantic found wrong with the value at `path`, in words for people.
 
-        `also` are keys that may stand at `path` beside the model's. What is wrong at a place for
-        which `unless` is true is not noted.
+        `also` are keys that may stand at `path` beside the model's. What is wrong with the value at
+        a place for which `unless` is true is not noted; keys that lack or are unknown are always.
         """
         for detail in error.errors(include_url=False):
             loc = tuple(detail["loc"])
-            if unless(loc):
+            kind = detail["type"]
+            if kind not in _ABOUT_KEYS and unless(loc):
                 continue
             full = (*path, *_written(loc))
-            kind = detail["type"]
             at_key = kind == "extra_forbidden" or (bool(loc) and loc[-1] == "[key]")
             hint = _hint(model, loc, detail, also)
             is_secret = kind_at(model, loc) is SecretStr

@@ -25,8 +25,9 @@ from openbell.model.runs import Checkpoint, RunRecord
 from openbell.sdk.errors import FatalError
 from openbell.sdk.schemas import SCHEMAS
 from openbell.sdk.values import BarWidth, SessionTable, to_us
+from openbell.supervisor.facts import session_of
 from openbell.supervisor.services import Services
-from openbell.supervisor.span import FIRST_LABEL, MARGIN, Coverage, cover, newest_closed
+from openbell.supervisor.span import FIRST_LABEL, MARGIN, Coverage, cover
 
 _T = TypeVar("_T")
 _LIVE_AHEAD_DAYS = 366
@@ -200,17 +201,11 @@ class Dispatcher:
 
     async def _labels(self, run: RunRecord, dataset: Dataset, today: date) -> tuple[date, date]:
         start, end = _date(run.params.get("from")), _date(run.params.get("to"))
-        if run.session is not None:
-            session = date.fromisoformat(run.session)
+        session = await session_of(self._services.sessions, run, dataset.calendar)
+        if session is not None:
             return session, session
         if run.mode == "interval" and start is None and end is None:
-            recent = await self._services.sessions.between(
-                dataset.calendar, today - MARGIN, today + MARGIN
-            )
-            newest = newest_closed(recent, to_us(self._services.clock.now()))
-            if newest is None:
-                raise FatalError(f"calendar {dataset.calendar!r} has no session near {today}")
-            return newest, newest
+            raise FatalError(f"calendar {dataset.calendar!r} has no session near {today}")
         return start or FIRST_LABEL, end or today
 
     def task(

@@ -98,7 +98,8 @@ async def session_of(sessions: Sessions, run: RunRecord, calendar: str) -> date 
     """
     if run.session is not None:
         return date.fromisoformat(run.session)
-    if run.mode != "interval" or not calendar or "from" in run.params or "to" in run.params:
+    is_range = bool(run.params.get("from") or run.params.get("to"))
+    if run.mode != "interval" or not calendar or is_range:
         return None
     asked_at = run.due_at or run.submitted_at
     day = asked_at.astimezone(UTC).date()

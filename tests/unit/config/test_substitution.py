@@ -163,6 +163,7 @@ def test_what_only_a_run_knows_is_filled_in_when_it_starts() -> None:
         pytest.param("(start)}", "(2026-02-30)}", "'2026-02-30' is no date and no parameter"),
         pytest.param("(since)}", "()}", "substitution ${sessions_since()} is not understood here"),
         pytest.param("${sessions_since(start)}", "${sesion}", "did you mean 'session'?"),
+        pytest.param("lookback_bars:", "lookback:", "fetch.lookback: is not a key that is known"),
         pytest.param(
             "days: 3", "prev_session: 3", "params.prev_session: 'prev_session' is what every run"
         ),
