@@ -45,7 +45,7 @@ def test_a_damaged_history_is_refused_with_its_backup_and_kept_as_it_is(
     shutil.copyfile(database, backup)
     spoil(database)
     before = digests(filled.folder / "lake") | digests(filled.state)
-    refused = filled.run(*verb, "--config", "c.yaml", code=1).stderr
+    refused = filled.run(*verb, "--config", "c.yaml", code=78).stderr
     after = digests(filled.folder / "lake") | digests(filled.state)
 
     assert f"history database {database} is damaged" in refused
@@ -59,7 +59,7 @@ def test_following_the_advice_brings_the_history_back(filled: Mdp) -> None:
     database = filled.state / "history.sqlite"
     (backup,) = filled.state.glob("history.sqlite.backup-*")
     spoil_pages(database)
-    filled.run("run", "--config", "c.yaml", "--job", "fill", code=1)
+    filled.run("run", "--config", "c.yaml", "--job", "fill", code=78)
     shutil.copyfile(backup, database)
     for rest in ("-wal", "-shm"):
         database.with_name(database.name + rest).unlink(missing_ok=True)

@@ -70,6 +70,12 @@ def code_of(error: BaseException | None) -> int:
             return FAILED
 
 
+def of_fatal(error: Exception) -> CliError:
+    """Return the error for what ended the engine; 78 where starting again cannot help."""
+    needs_a_person = getattr(error, "needs_a_person", False)
+    return CliError(BAD_CONFIG if needs_a_person else code_of(error.__cause__), str(error))
+
+
 def of_problem(status: int, problem: Mapping[str, Any]) -> CliError:
     """Return the error for an answer of the API that is a problem."""
     code = _BY_STATUS.get(status, UNREACHABLE)

@@ -77,6 +77,7 @@ def doctor(
         *_plugins(),
         *_configuration(config, profile),
         *_state(state),
+        *_history(state),
         *_daemon(socket, state_dir, state),
     ]
     rows = [{"check": what, "result": result, "seen": seen} for what, result, seen in checks]
@@ -127,6 +128,33 @@ def _state(directory: Path) -> Iterator[Check]:
         stats = os.statvfs(there)
         free = stats.f_bavail * stats.f_frsize
         yield "free space", "ok" if free > 1 << 30 else "warn", f"{free / (1 << 30):.1f} GiB"
+
+
+def _history(directory: Path) -> Iterator[Check]:
+    from openbell.history.errors import HistoryRefusedError
+    from openbell.history.inspection import inspect
+
+    path = directory / "history.sqlite"
+    if not path.exists():
+        yield "history", "ok", f"{path} is yet to be made"
+        return
+    try:
+        facts = inspect(path)
+    except (HistoryRefusedError, OSError) as error:
+        yield "history", "fail", str(error)
+        return
+    if facts.schema > facts.known_schema:
+        yield "history", "fail", f"{path}, schema {facts.schema}: a newer openbell wrote it"
+    else:
+        size = f"{facts.size_bytes / 1e6:.1f} MB, log {facts.log_bytes / 1e6:.1f} MB"
+        schema = f"schema {facts.schema} of {facts.known_schema}"
+        yield "history", "ok", f"{path}, every page in order, {schema}, {size}"
+    backup = facts.backup
+    yield (
+        "backup",
+        "ok" if backup else "warn",
+        str(backup or "there is none yet; one is made daily"),
+    )
 
 
 def _daemon(socket: Path | None, given: Path | None, state: Path) -> Iterator[Check]:

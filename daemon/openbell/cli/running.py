@@ -21,7 +21,7 @@ from openbell.cli.errors import (
     UNREACHABLE,
     USAGE,
     CliError,
-    code_of,
+    of_fatal,
 )
 from openbell.cli.options import ConfigFile, Output, Profile, Set, StateDir
 from openbell.cli.progress import Progress, progress
@@ -251,8 +251,9 @@ def run_here(
     except (NotAcceptedError, RetryableError, HistoryBusyError) as error:
         raise CliError(TRY_LATER, str(error)) from error
     except FatalError as error:
-        code = TRY_LATER if holder is not None else code_of(error.__cause__)
-        raise CliError(code, str(error)) from error
+        if holder is not None:
+            raise CliError(TRY_LATER, str(error)) from error
+        raise of_fatal(error) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from openbell.cli.configuration import bad_config, found_file
-from openbell.cli.errors import TRY_LATER, CliError, code_of
+from openbell.cli.errors import TRY_LATER, CliError, of_fatal
 from openbell.cli.options import ConfigFile, Profile, Set, StateDir
 
 
@@ -64,4 +64,4 @@ def run(
     except (StateInUseError, HistoryBusyError, RetryableError) as error:
         raise CliError(TRY_LATER, str(error)) from error
     except FatalError as error:
-        raise CliError(code_of(error.__cause__), str(error)) from error
+        raise of_fatal(error) from error

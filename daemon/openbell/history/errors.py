@@ -29,7 +29,10 @@ def _advice(path: Path) -> str:
 
 
 class HistoryRefusedError(FatalError):
-    """The file at `path` cannot serve as history; the message says why and names the backup."""
+    """The file at `path` cannot serve as history; the message says why and names the backup.
+
+    `needs_a_person` tells that starting again does not help: somebody must choose what to do.
+    """
 
     kind: ClassVar[str] = "history_refused"
 
@@ -38,6 +41,7 @@ class HistoryRefusedError(FatalError):
         super().__init__(f"history database {path} {reason}{advice}")
         self.path = path
         self.reason = reason
+        self.needs_a_person = names_backup
 
 
 class HistoryBusyError(HistoryRefusedError):

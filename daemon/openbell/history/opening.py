@@ -65,7 +65,7 @@ def open_writer(
     Raises HistoryRefusedError for a file that is damaged, foreign or of a newer version, and
     HistoryBusyError when another process keeps it locked.
     """
-    with _refusals(path, busy_timeout_s):
+    with refusals(path, busy_timeout_s):
         was_unclean = _size_bytes(path.with_name(path.name + "-wal")) > 0
         db = sqlite3.connect(
             path,
@@ -75,7 +75,7 @@ def open_writer(
             cached_statements=256,
         )
         try:
-            _check_owner(db, path)
+            check_owner(db, path)
             if was_unclean and _size_bytes(path) <= CHECKED_BYTES:
                 check_pages(db, path)
             _settle(db)
@@ -88,7 +88,7 @@ def open_writer(
 
 def open_reader(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
     """Return a connection that can only read."""
-    with _refusals(path, busy_timeout_s):
+    with refusals(path, busy_timeout_s):
         return sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro",
             uri=True,
@@ -104,7 +104,8 @@ def _size_bytes(path: Path) -> int:
         return 0
 
 
-def _check_owner(db: sqlite3.Connection, path: Path) -> None:
+def check_owner(db: sqlite3.Connection, path: Path) -> None:
+    """Raise HistoryRefusedError if the database at `path` is another application's."""
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if application_id == APPLICATION_ID:
         return
@@ -132,7 +133,8 @@ def _settle(db: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _refusals(path: Path, busy_timeout_s: float) -> Iterator[None]:
+def refusals(path: Path, busy_timeout_s: float) -> Iterator[None]:
+    """Raise what goes wrong inside the block as HistoryRefusedError about `path`."""
     try:
         yield
     except OSError as error:

@@ -98,11 +98,11 @@ FROM json_each(:rows);
 -- name: insert_nodes
 -- Give runs their nodes.
 INSERT INTO pipeline_nodes (run_id, node, position, op, state)
-SELECT r.run_id, json_extract(n.value, '$[0]'), n.key, json_extract(n.value, '$[1]'), 'pending'
+SELECT c.run_id, json_extract(n.value, '$[0]'), n.key, json_extract(n.value, '$[1]'), 'pending'
 FROM (
     SELECT json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.nodes') AS nodes
     FROM json_each(:rows) LIMIT -1
-) AS r, json_each(r.nodes) AS n;
+) AS c, json_each(c.nodes) AS n;
 
 -- name: run_state
 -- Where a run stands.
@@ -745,7 +745,7 @@ DELETE FROM decisions WHERE run_id = :run_id;
 -- name: delete_old_decisions
 -- Forget some old decisions about no run.
 DELETE FROM decisions WHERE id IN (
-    SELECT id FROM decisions WHERE run_id = '' AND noted_at_us < :before_us LIMIT :limit
+    SELECT id FROM decisions INDEXED BY decisions_by_age WHERE run_id = '' AND noted_at_us < :before_us LIMIT :limit
 );
 
 -- name: hold_run

@@ -62,7 +62,18 @@ LISTS = {
     "runs_newest": "sqlite_autoindex_pipeline_runs_1",
     "runs_in_state": "pipeline_runs_by_state",
     "runs_of_pipeline": "pipeline_runs_by_pipeline",
+    "runs_of_pipeline_in_state": "pipeline_runs_by_pipeline_and_state",
     "runs_of_job": "pipeline_runs_by_job",
+    "fires_of_pipeline": "fires_by_pipeline",
+    "letters_newest": "sqlite_autoindex_dead_letters_1",
+    "letters_in_state": "dead_letters_by_state",
+    "letters_of_pipeline": "dead_letters_by_pipeline",
+    "letters_of_pipeline_in_state": "dead_letters_by_pipeline_and_state",
+    "decisions_of_run": "decisions_by_run",
+    "decisions_of_pipeline": "decisions_by_pipeline",
+    "delete_old_events": "events_by_age",
+    "delete_old_decisions": "decisions_by_age",
+    "delete_settled_letters": "dead_letters_by_end",
     "runs_ended_before": "pipeline_runs_by_finish",
     "events_of_run": "events_by_run",
     "logs_of_run": "node_logs_by_run",
@@ -84,3 +95,16 @@ def test_lists_come_from_an_index_without_a_sort(name: str, database: sqlite3.Co
 def test_migrations_are_numbered_without_gaps() -> None:
     numbers = [migration.number for migration in load_migrations()]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+SCANNED = re.compile(r"SCAN (json_each|[a-z]+ VIRTUAL TABLE|c|CONSTANT ROW)\b")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, sql in load_queries().items() if "json_each(:rows)" in sql]
+)
+def test_a_step_looks_at_its_own_rows_only(name: str, database: sqlite3.Connection) -> None:
+    plan = database.execute(f"EXPLAIN QUERY PLAN {load_queries()[name]}", {"rows": "[]"})
+    scans = [row[3] for row in plan if row[3].startswith("SCAN")]
+    assert scans
+    assert [scan for scan in scans if not SCANNED.match(scan)] == []
