@@ -31,7 +31,6 @@ from openbell.supervisor.services import Services
 from openbell.testing import MemoryHistory
 from openbell.testing.clock import ManualClock
 
-
 FIRST, LAST = date(2025, 6, 2), date(2026, 12, 31)
 OPEN, CLOSE = time(14, 30, tzinfo=UTC), time(21, tzinfo=UTC)
 
