@@ -12,7 +12,10 @@ from openbell.config.tree import Path, Plain, Tree
 from openbell.model.facts import since_argument
 
 _PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}?")
-_PARAM = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*(?:\([A-Za-z0-9_-]+\))?)\}")
+_PARAM = re.compile(
+    r"\$\$\{|\$\{(item(?:\.[A-Za-z0-9_]+)+|[A-Za-z_][A-Za-z0-9_]*(?:\([A-Za-z0-9_-]+\))?)\}"
+)
+_PART_OF_ITEM = re.compile(r"item(?:\.[A-Za-z0-9_]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SECRET_SECTIONS = ("providers", "storage", "telemetry", "daemon")
@@ -65,7 +68,11 @@ class Substitution:
             return self._variable(name, path)
         if kind == "secret" and colon and _SECRET.fullmatch(name):
             return self._secret(name, path)
-        is_param = _VARIABLE.fullmatch(inner) or since_argument(inner) is not None
+        is_param = (
+            _VARIABLE.fullmatch(inner)
+            or _PART_OF_ITEM.fullmatch(inner)
+            or since_argument(inner) is not None
+        )
         if not colon and is_param and takes_params(path):
             return None
         self._problems.add(path, f"substitution ${{{inner}}} is not understood here", _FORMS)
@@ -131,11 +138,14 @@ def takes_params(path: Path) -> bool:
 
 
 def params_in(value: Plain) -> set[str]:
-    """Return the names of the parameters that `value` (plain JSON) asks for."""
+    """Return the names of the parameters that `value` (plain JSON) asks for.
+
+    A part of an item, `${item.symbol}`, asks for the item.
+    """
     found: set[str] = set()
 
     def note(name: str) -> str:
-        found.add(name)
+        found.add(name.partition(".")[0])
         return ""
 
     _rewrite(value, note)

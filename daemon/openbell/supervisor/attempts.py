@@ -93,7 +93,8 @@ class AttemptResult:
 class Attempt:
     """Listens to one attempt's worker, answers it, and records what it reports.
 
-    `checkpoint` is how far the unit came, this attempt included.
+    `checkpoint` is how far the unit came, this attempt included. One that is not recorded is of an
+    item, whose own row says how often it was tried; its log lines begin with the item's number.
     """
 
     def __init__(
@@ -104,11 +105,14 @@ class Attempt:
         job: str,
         policy: RetryPolicy,
         checkpoint: Checkpoint | None,
+        is_recorded: bool = True,
     ) -> None:
         self._services = services
         self._task = task
         self._job = job
         self._policy = policy
+        self._is_recorded = is_recorded
+        self._item = task.item_number if isinstance(task, NodeCall) else -1
         self._given = self.checkpoint = checkpoint
         self._before: Mapping[str, Totals] = checkpoint.totals if checkpoint else {}
         self._source = task.nodes[0].name if isinstance(task, ChainTask) else task.node.name
@@ -127,36 +131,25 @@ class Attempt:
         """
         clock = self._services.clock
         began_s = clock.monotonic()
-        await self._record(
-            *opening,
-            AttemptStarted(
-                at=clock.now(),
-                attempt_id=self._task.attempt_id,
-                run_id=self._task.run_id,
-                pipeline=self._task.pipeline,
-                node=self._source,
-                number=self._task.attempt,
-                **_calendar_of(self._task),
-            ),
-        )
+        await self._record(*opening, *self._started())
         try:
             answer, pid = await self._submit(stop, limit)
         except BaseException:
             with anyio.move_on_after(_CLEANUP_S, shield=True):
-                await self._services.journal.attempt(self._finished("interrupted", began_s))
+                await self._services.journal.attempt(*self._finished("interrupted", began_s))
             raise
         if isinstance(answer, Failed):
             answer = self._redacted(answer)
             if answer.kind in _REFUSALS and self._provider:
                 self._services.broker.refused(self._provider, answer.retry_after_s)
             finished = self._finished("failed", began_s, failed=answer, pid=pid)
-            return self._result(None, answer, finished)
+            return self._result(None, answer, *finished)
         if answer.is_interrupted:
             finished = self._finished("interrupted", began_s, done=answer, pid=pid)
-            return self._result(answer, None, finished)
+            return self._result(answer, None, *finished)
         held = [self._committed(chunk, clock.now()) for chunk in answer.held]
         finished = self._finished("success", began_s, done=answer, pid=pid)
-        return self._result(answer, None, *held, finished)
+        return self._result(answer, None, *held, *finished)
 
     async def _submit(
         self, stop: StopSignal, limit: Node | None
@@ -207,6 +200,20 @@ class Attempt:
             unrecorded=unrecorded,
         )
 
+    def _started(self) -> tuple[Event, ...]:
+        if not self._is_recorded:
+            return ()
+        started = AttemptStarted(
+            at=self._services.clock.now(),
+            attempt_id=self._task.attempt_id,
+            run_id=self._task.run_id,
+            pipeline=self._task.pipeline,
+            node=self._source,
+            number=self._task.attempt,
+            **_calendar_of(self._task),
+        )
+        return (started,)
+
     def _finished(
         self,
         state: str,
@@ -215,7 +222,9 @@ class Attempt:
         done: Done | None = None,
         failed: Failed | None = None,
         pid: int | None = None,
-    ) -> Event:
+    ) -> tuple[Event, ...]:
+        if not self._is_recorded:
+            return ()
         clock = self._services.clock
         event = AttemptFinished(
             at=clock.now(),
@@ -239,7 +248,7 @@ class Attempt:
                 error=failed.message,
                 traceback=failed.traceback,
             )
-        return event
+        return (event,)
 
     async def _record(self, *events: Event) -> None:
         await self._services.journal.insist(*events)
@@ -282,14 +291,15 @@ class Attempt:
                         pipeline=task.pipeline,
                         node=message.node,
                         attempt=task.attempt,
-                        lines=[
-                            replace(line, text=self._services.redact(line.text))
-                            for line in message.lines
-                        ],
+                        lines=[replace(line, text=self._line(line.text)) for line in message.lines],
                     )
                 )
             case _:
                 raise AssertionError(f"not a report: {message}")
+
+    def _line(self, text: str) -> str:
+        mark = f"[{self._item}] " if self._item >= 0 else ""
+        return mark + self._services.redact(text)
 
     def _committed(self, message: ChunkDone, now: datetime) -> BatchCommitted:
         return BatchCommitted(

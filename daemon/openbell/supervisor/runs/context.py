@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from openbell.model.events import Event, NodeChanged
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import NodeState, RunRecord
 from openbell.supervisor.deadline import Deadline
+from openbell.supervisor.desk import Ask
 from openbell.supervisor.dispatch import Dispatcher
 from openbell.supervisor.runs.recovered import Recovered
 from openbell.supervisor.services import Services
@@ -31,6 +33,30 @@ class Completion:
     errors: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_interrupted: bool = False
+
+
+class UntilStopped:
+    """A block that a stop leaves early; what comes after it runs then."""
+
+    def __init__(self, stop: StopSignal, stopped: list[anyio.CancelScope]) -> None:
+        self._stop = stop
+        self._stopped = stopped
+        self._scope = anyio.CancelScope()
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+        self._stopped.append(self._scope)
+        if self._stop.is_asked():
+            self._scope.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._stopped.remove(self._scope)
+        return bool(self._scope.__exit__(kind, error, trace))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,17 +117,20 @@ class RunContext:
         with self.until_stopped():
             await self.services.clock.sleep(delay_s)
 
-    @contextmanager
-    def until_stopped(self) -> Iterator[None]:
-        """Leave the block early once the run is to stop."""
-        with anyio.CancelScope() as scope:
-            self._stopped.append(scope)
-            if self.stop.is_asked():
-                scope.cancel()
-            try:
-                yield
-            finally:
-                self._stopped.remove(scope)
+    def until_stopped(self) -> UntilStopped:
+        """Return a block that is left early once the run is to stop."""
+        return UntilStopped(self.stop, self._stopped)
+
+    async def has_turn(self, held: AsyncExitStack, ask: Ask) -> bool:
+        """Wait for a turn, which `held` gives back; return whether the run goes on then."""
+        desk = self.services.desk
+        with self.until_stopped():
+            await held.enter_async_context(desk.turn(ask))
+            return True
+        if self.is_interrupted:
+            return False
+        await held.enter_async_context(desk.turn(ask))
+        return True
 
     async def watch_stop(self) -> None:
         """Let everything that waits with `until_stopped` hear of the stop."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from openbell.execution.chains import Unit
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.control_work import ControlWork
+from openbell.supervisor.runs.fan_out import FanOut
 from openbell.supervisor.runs.worker_work import WorkerWork
 
 
@@ -20,4 +21,6 @@ class Work(Protocol):
 
 def work_of(context: RunContext, unit: Unit) -> Work:
     """Return who works on `unit`."""
+    if unit.head.for_each is not None:
+        return FanOut(context, unit)
     return ControlWork(context, unit) if unit.kind == "control" else WorkerWork(context, unit)

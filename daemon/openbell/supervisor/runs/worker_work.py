@@ -157,15 +157,7 @@ class WorkerWork:
             leases=leases_of(task) if isinstance(task, ChainTask) else (),
             owns_worker=is_live,
         )
-        desk = context.services.desk
-        if not context.stop.is_asked():
-            with context.until_stopped():
-                await held.enter_async_context(desk.turn(ask))
-                return True
-        if context.is_interrupted:
-            return False
-        await held.enter_async_context(desk.turn(ask))
-        return True
+        return await context.has_turn(held, ask)
 
     async def _retry(self, failed: Failed, result: AttemptResult) -> Completion | None:
         """Wait for the next attempt; return how the chain ended if there is none."""

@@ -1,0 +1,232 @@
+"""One instance of a node with `for_each`: attempt after attempt, until it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from openbell.execution.retry import delay_s, is_retried
+from openbell.model.items import ItemChange, ItemRecord
+from openbell.model.pipelines import Node
+from openbell.model.runs import NodeState
+from openbell.model.traces import node_traceparent
+from openbell.sdk.errors import FatalError, OpenbellError, RetryableError
+from openbell.sdk.values import to_us
+from openbell.supervisor.answers.question import FAILED, SKIPPED, Answer, Question
+from openbell.supervisor.answers.registry import ANSWERS
+from openbell.supervisor.attempts import Attempt
+from openbell.supervisor.deadline import deadline
+from openbell.supervisor.desk import Ask
+from openbell.supervisor.dispatch import Frame
+from openbell.supervisor.runs.context import RunContext
+from openbell.supervisor.runs.item_params import ItemParams
+
+Note = Callable[[ItemChange], Awaitable[None]]
+"""Puts a change on record, together with others; it is durable when this returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why an attempt failed."""
+
+    kind: str
+    message: str
+    is_retryable: bool
+    retry_after_s: float | None = None
+
+
+Tried = Answer | Trouble | None
+"""How an attempt ended; None when the run goes on later."""
+
+
+class ItemWork:
+    """Works on one instance."""
+
+    def __init__(self, context: RunContext, node: Node, item: ItemRecord, note: Note) -> None:
+        self._context = context
+        self._node = node
+        self._item = item
+        self._note = note
+        self._params = ItemParams(context.params, item.item)
+        self._attempt = item.attempts + (item.state is not NodeState.RUNNING)
+        self._asked_at = item.started_at
+
+    def at_once(self) -> ItemChange | None:
+        """Return how the instance ended if it takes no time, else None."""
+        answers = ANSWERS.get(self._node.op)
+        if answers is None or answers.at_once is None or self._item.attempts:
+            return None
+        try:
+            question = self._question()
+            if not answers.is_instant(question):
+                return None
+            return self._ended(answers.at_once(question))
+        except OpenbellError as error:
+            return self._failed(_trouble(error))
+
+    async def run(self) -> ItemChange | None:
+        """Return how the instance ended, None when the run goes on later."""
+        await self._wait_as_before()
+        while not self._context.is_interrupted:
+            try:
+                tried = await self._try()
+            except OpenbellError as error:
+                tried = _trouble(error)
+            if tried is None:
+                return None
+            if isinstance(tried, Answer):
+                return self._ended(tried)
+            wait_s = self._wait_s(tried)
+            if wait_s is None:
+                return self._failed(tried)
+            retry_at = self._context.services.clock.now() + timedelta(seconds=wait_s)
+            await self._note(self._change(NodeState.RETRYING, tried, retry_at=retry_at))
+            await self._context.sleep_or_stop(wait_s)
+            self._attempt += 1
+            self._asked_at = None
+        return None
+
+    async def _wait_as_before(self) -> None:
+        item = self._item
+        if item.state is NodeState.RETRYING and item.retry_at is not None:
+            left = item.retry_at - self._context.services.clock.now()
+            await self._context.sleep_or_stop(left.total_seconds())
+
+    async def _try(self) -> Tried:
+        is_control = self._node.op in ANSWERS
+        return await (self._ask() if is_control else self._work())
+
+    async def _ask(self) -> Tried:
+        """Let the daemon answer."""
+        question = self._question()
+        if self._item.state is not NodeState.RUNNING or self._attempt > self._item.attempts:
+            await self._note(self._change(NodeState.RUNNING))
+        timeout_s = self._node.timeout_s
+        found: list[Answer] = []
+        limit_s = None if timeout_s is None else question.left_s(timeout_s)
+        async with deadline(self._context.services.clock, limit_s) as limit:
+            with self._context.until_stopped():
+                found.append(await ANSWERS[self._node.op].answer(question))
+        if limit.has_passed and not found:
+            abandon = ANSWERS[self._node.op].abandon
+            if abandon is not None:
+                await abandon(question)
+            message = f"took longer than {timeout_s:g} s"
+            return Trouble(kind="timeout", message=message, is_retryable=True)
+        return found[0] if found else None
+
+    def _question(self) -> Question:
+        context = self._context
+        self._asked_at = self._asked_at or context.services.clock.now()
+        return Question(
+            context=context,
+            node=self._node.name,
+            settings=context.dispatch.settings(self._node, self._params),
+            asked_at=self._asked_at,
+            attempt=self._attempt,
+            item=self._item.number,
+        )
+
+    async def _work(self) -> Tried:
+        """Let a worker do it."""
+        context, services, run = self._context, self._context.services, self._context.run
+        name = self._node.name
+        frame = Frame(
+            attempt=self._attempt,
+            attempt_id=services.ids.attempt(to_us(services.clock.now())),
+            traceparent=node_traceparent(run.trace_id, run.run_id, name, self._attempt),
+            params=self._params,
+            environment=context.environment,
+            outputs=context.outputs,
+            item=self._item.item,
+            item_number=self._item.number,
+        )
+        call = context.dispatch.call(run, self._node, frame)
+        ask = Ask(
+            run_id=run.run_id,
+            node=name,
+            pipeline=run.pipeline,
+            priority=run.priority,
+            pool=self._node.pool,
+        )
+        async with AsyncExitStack() as held:
+            if not await context.has_turn(held, ask):
+                return None
+            await self._note(self._change(NodeState.RUNNING))
+            attempt = Attempt(
+                services,
+                call,
+                job=context.job,
+                policy=self._node.retry,
+                checkpoint=None,
+                is_recorded=False,
+            )
+            result = await attempt.run(context.stop, self._node)
+        if result.done is not None:
+            if result.done.is_interrupted:
+                return None
+            end = result.done.ends.get(name)
+            outcome = end.outcome if end is not None else "success"
+            return Answer(outcome=outcome, output=result.done.outputs.get(name))
+        failed = result.failed
+        assert failed is not None
+        return Trouble(
+            kind=failed.kind,
+            message=failed.message,
+            is_retryable=failed.is_retryable,
+            retry_after_s=failed.retry_after_s,
+        )
+
+    def _wait_s(self, trouble: Trouble) -> float | None:
+        policy = self._node.retry
+        if not is_retried(policy, trouble.kind, is_retryable=trouble.is_retryable):
+            return None
+        return delay_s(
+            policy,
+            self._attempt,
+            retry_after_s=trouble.retry_after_s,
+            jitter=self._context.services.jitter(),
+        )
+
+    def _change(
+        self,
+        state: NodeState,
+        trouble: Trouble | None = None,
+        *,
+        retry_at: datetime | None = None,
+        outcome: str | None = None,
+        output: Mapping[str, Any] | None = None,
+    ) -> ItemChange:
+        return ItemChange(
+            number=self._item.number,
+            state=state,
+            attempt=self._attempt,
+            outcome=outcome,
+            error=self._context.services.redact(trouble.message) if trouble else "",
+            error_kind=trouble.kind if trouble else "",
+            retry_at=retry_at,
+            output=output,
+        )
+
+    def _failed(self, trouble: Trouble) -> ItemChange:
+        return self._change(NodeState.FAILED, trouble)
+
+    def _ended(self, answer: Answer) -> ItemChange:
+        if answer.outcome == FAILED:
+            told = Trouble(kind=FatalError.kind, message="it was told to fail", is_retryable=False)
+            return self._failed(told)
+        if answer.outcome == SKIPPED:
+            return self._change(NodeState.SKIPPED)
+        return self._change(NodeState.SUCCESS, outcome=answer.outcome, output=answer.output)
+
+
+def _trouble(error: OpenbellError) -> Trouble:
+    return Trouble(
+        kind=error.kind,
+        message=str(error),
+        is_retryable=isinstance(error, RetryableError),
+        retry_after_s=getattr(error, "retry_after_s", None),
+    )
