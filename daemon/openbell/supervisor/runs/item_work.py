@@ -60,7 +60,7 @@ class ItemWork:
         if answers is None or answers.at_once is None or self._item.attempts:
             return None
         try:
-            question = self._question()
+            question = self._question(self._context.services.clock.now())
             if not answers.is_instant(question):
                 return None
             return self._ended(answers.at_once(question))
@@ -101,7 +101,8 @@ class ItemWork:
 
     async def _ask(self) -> Tried:
         """Let the daemon answer."""
-        question = self._question()
+        self._asked_at = self._asked_at or self._context.services.clock.now()
+        question = self._question(self._asked_at)
         if self._item.state is not NodeState.RUNNING or self._attempt > self._item.attempts:
             await self._note(self._change(NodeState.RUNNING))
         timeout_s = self._node.timeout_s
@@ -118,14 +119,12 @@ class ItemWork:
             return Trouble(kind="timeout", message=message, is_retryable=True)
         return found[0] if found else None
 
-    def _question(self) -> Question:
-        context = self._context
-        self._asked_at = self._asked_at or context.services.clock.now()
+    def _question(self, asked_at: datetime) -> Question:
         return Question(
-            context=context,
+            context=self._context,
             node=self._node.name,
-            settings=context.dispatch.settings(self._node, self._params),
-            asked_at=self._asked_at,
+            settings=self._context.dispatch.settings(self._node, self._params),
+            asked_at=asked_at,
             attempt=self._attempt,
             item=self._item.number,
         )
