@@ -26,6 +26,7 @@ from openbell.http.server import serve
 from openbell.model.control import DaemonStatus
 from openbell.model.events import DaemonStarted
 from openbell.model.pipelines import DaemonOptions, Deployment
+from openbell.model.schedules import Schedules
 from openbell.plugin_host import Registry, load_plugins
 from openbell.plugin_host.guard import Failure
 from openbell.sdk.clock import Clock, SystemClock
@@ -165,15 +166,7 @@ async def _serve(
     app = create_app(
         engine,
         whole.history,
-        calendars=CalendarService(
-            whole.calendars,
-            whole.services.journal.record,
-            clock=clock,
-            random_bits=whole.services.random_bits,
-            scheduled=lambda: (
-                (status.record.pipeline, status.record.use) for status in schedules.statuses()
-            ),
-        ),
+        calendars=_calendars(whole, schedules),
         schedules=schedules,
         plugins=mounts.plugins,
         mounts=mounts.apps,
@@ -215,6 +208,18 @@ async def _serve(
         closing.set()
 
 
+def _calendars(whole: Running, schedules: Schedules) -> CalendarService:
+    return CalendarService(
+        whole.calendars,
+        whole.services.journal.record,
+        clock=whole.clock,
+        random_bits=whole.services.random_bits,
+        scheduled=lambda: [
+            (status.record.pipeline, status.record.use) for status in schedules.statuses()
+        ],
+    )
+
+
 def _reloaded(telemetry: Telemetry, deployment: Deployment) -> None:
     telemetry.learn_secrets(deployment.secrets)
     telemetry.logs.set_level(deployment.telemetry.log_level)
@@ -251,6 +256,7 @@ def _sources(whole: Running) -> Sources:
         budgets=engine.budgets,
         mailbox_depths=engine.mailbox_depths,
         database_bytes=partial(_size_bytes, whole.history.path),
+        schedules=engine.schedules.statuses if engine.schedules is not None else None,
     )
 
 
