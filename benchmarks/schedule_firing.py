@@ -56,6 +56,7 @@ class Watch:
     started: list[float] = field(default_factory=list)
 
     def see(self, event: Event) -> None:
+        """Take note of when it was seen."""
         late_ms = (datetime.now(UTC) - self.due).total_seconds() * 1000
         match event:
             case RunSubmitted():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -328,6 +329,7 @@ def test_labels_are_those_of_the_table_and_no_run_id_is_among_them(
         "reason",
         "signal",
         "calendar",
+        "outcome",
         "version",
         "python",
     }
@@ -361,3 +363,27 @@ def test_two_sets_of_metrics_share_nothing(metrics: Metrics) -> None:
     other.count(names.BATCHES, job="eod", provider="p")
     assert metrics.render() != other.render()
     other.close()
+
+
+def test_fires_are_counted_by_what_became_of_them_and_their_lateness_measured(
+    observer: Observer, metrics: Metrics
+) -> None:
+    fire = ev.FireDecided(
+        at=story.START,
+        schedule_id="sch_1",
+        pipeline="eod",
+        identity="f/2026-01-05/close/0",
+        session=None,
+        event="close",
+        index=0,
+        due_at=story.START,
+        outcome="run",
+        run_id="run_1",
+        late_s=0.25,
+    )
+    observer.see(fire)
+    observer.see(replace(fire, outcome="skipped", run_id=None, reason="busy"))
+    fires = "openbell_schedule_fires_total"
+    assert value(metrics, fires, pipeline="eod", outcome="run") == 1
+    assert value(metrics, fires, pipeline="eod", outcome="skipped") == 1
+    assert value(metrics, "openbell_schedule_lateness_seconds_sum", pipeline="eod") == 0.25

@@ -273,6 +273,28 @@ CALENDAR_FAILURES = Metric(
     text="How often a calendar could not be built; told once a day.",
     labels=("calendar",),
 )
+SCHEDULE_FIRES = Metric(
+    name="openbell.schedule.fires",
+    kind="counter",
+    unit="{fire}",
+    text="Fires of schedules that were decided, by what became of them.",
+    labels=("pipeline", "outcome"),
+)
+SCHEDULE_LATENESS = Metric(
+    name="openbell.schedule.lateness",
+    kind="histogram",
+    unit="s",
+    text="How much later than it was to start a fire became a run, those made up for included.",
+    labels=("pipeline",),
+    bounds=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 300, 3600, 86400),
+)
+SCHEDULE_NEXT_FIRE = Metric(
+    name="openbell.schedule.next_fire",
+    kind="gauge",
+    unit="s",
+    text="When a pipeline's next run by schedule is to start, in seconds since 1970.",
+    labels=("pipeline",),
+)
 DROPPED = Metric(
     name="openbell.telemetry.dropped",
     kind="gauge",
@@ -316,6 +338,9 @@ METRICS = (
     CONFIG_RELOADS,
     CALENDAR_SESSIONS_LEFT,
     CALENDAR_FAILURES,
+    SCHEDULE_FIRES,
+    SCHEDULE_LATENESS,
+    SCHEDULE_NEXT_FIRE,
     DROPPED,
     BUILD_INFO,
 )

@@ -115,6 +115,12 @@ class Observer:
             case _:
                 self._count_daemon(event)
 
+    def _count_fire(self, event: ev.FireDecided) -> None:
+        place = {"pipeline": event.pipeline}
+        self._metrics.count(names.SCHEDULE_FIRES, **place, outcome=event.outcome)
+        if event.outcome == "run":
+            self._metrics.measure(names.SCHEDULE_LATENESS, event.late_s, **place)
+
     def _count_batch(self, event: ev.BatchCommitted) -> None:
         job = event.job or event.pipeline
         written = sum(receipt.written_count for receipt in event.receipts.values())
@@ -164,6 +170,8 @@ class Observer:
                 self._metrics.count(names.CONFIG_RELOADS, status="refused")
             case ev.CalendarHorizonNear():
                 self._sessions_left[event.calendar] = event.sessions_left
+            case ev.FireDecided():
+                self._count_fire(event)
             case ev.CalendarFailed():
                 self._metrics.count(names.CALENDAR_FAILURES, calendar=event.calendar)
             case _:

@@ -18,7 +18,9 @@ _LEVELS: Mapping[type[ev.Event], int] = {
     ev.ProviderRequested: logging.DEBUG,
     ev.WorkerStarted: logging.DEBUG,
     ev.WorkerStopped: logging.DEBUG,
+    ev.FireDecided: logging.DEBUG,
     ev.QualityChecked: logging.WARNING,
+    ev.ClockJumped: logging.WARNING,
     ev.CalendarHorizonNear: logging.WARNING,
     ev.CalendarFailed: logging.ERROR,
     ev.ActorCrashed: logging.ERROR,
@@ -63,6 +65,8 @@ def fields_of(event: ev.Event) -> dict[str, Any]:
         if each.name not in _OMITTED and (value := getattr(event, each.name)) not in _EMPTY
     }
     match event:
+        case ev.FireDecided():
+            shown["fire_event"] = shown.pop("event")
         case ev.RunSubmitted():
             shown["nodes"] = [name for name, _ in event.nodes]
         case ev.BatchCommitted():

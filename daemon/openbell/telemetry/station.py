@@ -15,6 +15,7 @@ from opentelemetry.sdk.resources import Resource
 
 from openbell.model.control import BudgetStatus, PipelineStatus, WorkerStatus
 from openbell.model.pipelines import TelemetryOptions
+from openbell.model.schedules import ScheduleStatus
 from openbell.sdk.clock import Clock
 from openbell.telemetry import names
 from openbell.telemetry.export import MetricPush, Pushing, SpanQueue, metric_push, span_queue
@@ -41,6 +42,7 @@ class Sources:
     budgets: Callable[[], Sequence[BudgetStatus]] | None = None
     mailbox_depths: Callable[[], Mapping[str, int]] | None = None
     database_bytes: Callable[[], int] | None = None
+    schedules: Callable[[], Sequence[ScheduleStatus]] | None = None
 
 
 class Telemetry:
@@ -164,9 +166,20 @@ def _gauges(sources: Sources) -> dict[names.Metric, Callable[[], Readings]]:
         found[names.MAILBOX_DEPTH] = lambda: [
             (depth, {"actor": actor}) for actor, depth in depths().items()
         ]
+    if schedules := sources.schedules:
+        found[names.SCHEDULE_NEXT_FIRE] = lambda: _next_fires(schedules())
     if size := sources.database_bytes:
         found[names.DATABASE_SIZE] = lambda: [(size(), {})]
     return found
+
+
+def _next_fires(schedules: Sequence[ScheduleStatus]) -> Readings:
+    soonest: dict[str, float] = {}
+    for each in schedules:
+        if each.next_at is not None:
+            at_s, name = each.next_at.timestamp(), each.record.pipeline
+            soonest[name] = min(at_s, soonest.get(name, at_s))
+    return [(at_s, {"pipeline": name}) for name, at_s in soonest.items()]
 
 
 def _by_state(workers: Sequence[WorkerStatus]) -> Readings:
