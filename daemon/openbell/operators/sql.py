@@ -33,30 +33,39 @@ class SqlOperator:
     def run(self, context: TaskContext) -> TaskResult:
         """Return the query's rows, made as they are asked for."""
         connection = duckdb.connect(":memory:", config=self._config(context))
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        rows_in = 0
-        for name, made in context.inputs.items():
-            if made.kind == "nothing" or (made.kind == "value" and made.row_count is None):
-                continue
-            table = made.table()
-            rows_in += table.num_rows
-            connection.register(name, table)
-        with _told(context):
-            (statement, *more) = connection.extract_statements(self._settings.query) or [None]
-            if statement is None or more or statement.type != duckdb.StatementType.SELECT:
-                raise FatalError("the query must be one SELECT: it reads its inputs and makes rows")
-            known = {name: context.params.get(name) for name in statement.named_parameters}
-            missing = sorted(name for name in known if name not in context.params)
-            if missing:
-                raise FatalError(f"the query uses ${missing[0]}, which is no parameter of the run")
-            over = self._watched(connection, context)
-            result = connection.sql(statement, params=known or None)
-            reader = result.to_arrow_reader(_BATCH_ROWS)
+        over = threading.Event()
+        try:
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            rows_in = _register(connection, context)
+            _interrupt_when_asked(connection, context, over)
+            with _told(context):
+                reader = self._reader(connection, context)
+        except BaseException:
+            over.set()
+            connection.close()
+            raise
         rows = _batches(reader, connection, context, over)
         return TaskResult(
             rows=pa.RecordBatchReader.from_batches(reader.schema, rows), rows_in=rows_in
         )
+
+    def _reader(
+        self, connection: duckdb.DuckDBPyConnection, context: TaskContext
+    ) -> pa.RecordBatchReader:
+        statements = connection.extract_statements(self._settings.query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise FatalError("the query must be one SELECT: it reads its inputs and makes rows")
+        (statement,) = statements
+        missing = sorted(statement.named_parameters - set(context.params))
+        if missing:
+            raise FatalError(f"the query uses ${missing[0]}, which is no parameter of the run")
+        params = {name: context.params[name] for name in statement.named_parameters} or None
+        try:
+            return connection.sql(statement, params=params).to_arrow_reader(_BATCH_ROWS)
+        except (duckdb.BinderException, duckdb.CatalogException):
+            connection.execute(statement, params)  # fails alike, and says in which line
+            raise
 
     def _config(self, context: TaskContext) -> dict[str, str]:
         memory_mb = self._settings.memory_mb or max(64, context.memory_bytes // 2 // _MIB)
@@ -68,19 +77,29 @@ class SqlOperator:
             "autoload_known_extensions": "false",
         }
 
-    def _watched(
-        self, connection: duckdb.DuckDBPyConnection, context: TaskContext
-    ) -> threading.Event:
-        """Let the query be interrupted when the task is asked to end; return what ends the watch."""
-        over = threading.Event()
 
-        def watch() -> None:
-            while not over.wait(_LOOK_S):
-                if context.is_stopping():
-                    connection.interrupt()
+def _register(connection: duckdb.DuckDBPyConnection, context: TaskContext) -> int:
+    """Let the query see what other nodes made, by their names; return how many rows that is."""
+    rows_in = 0
+    for name, made in context.inputs.items():
+        if made.kind == "rows" or made.row_count is not None:
+            table = made.table()
+            rows_in += table.num_rows
+            connection.register(name, table)
+    return rows_in
 
-        threading.Thread(target=watch, name="interrupt a query", daemon=True).start()
-        return over
+
+def _interrupt_when_asked(
+    connection: duckdb.DuckDBPyConnection, context: TaskContext, over: threading.Event
+) -> None:
+    """Let the query be interrupted when the task is asked to end, until it is `over`."""
+
+    def watch() -> None:
+        while not over.wait(_LOOK_S):
+            if context.is_stopping():
+                connection.interrupt()
+
+    threading.Thread(target=watch, name="interrupt a query", daemon=True).start()
 
 
 def _batches(

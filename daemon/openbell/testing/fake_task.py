@@ -73,11 +73,10 @@ class FakeTaskContext:
     lines: list[tuple[str, str]] = field(default_factory=list)
     rows_passed: int = 0
     is_asked: bool = False
+    inputs: Mapping[str, TaskInput] = field(init=False)
 
-    @property
-    def inputs(self) -> Mapping[str, TaskInput]:
-        """What the other nodes made."""
-        return {name: FakeTaskInput(name, made) for name, made in self.made.items()}
+    def __post_init__(self) -> None:
+        self.inputs = {name: FakeTaskInput(name, made) for name, made in self.made.items()}
 
     def now(self) -> datetime:
         """Return where time stands."""

@@ -1,0 +1,407 @@
+"""The built-in tasks: what they do, and what they say about what they cannot do."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+from typing_extensions import override
+
+from openbell.operators.command import CommandOperator, environment
+from openbell.operators.http import HttpOperator, place, retry_after_s
+from openbell.operators.python import PythonOperator
+from openbell.operators.settings import (
+    CommandSettings,
+    HttpSettings,
+    PythonSettings,
+    SqlSettings,
+)
+from openbell.operators.sql import SqlOperator
+from openbell.sdk import (
+    AuthError,
+    DataError,
+    EntitlementError,
+    FatalError,
+    NotFoundError,
+    OpenbellError,
+    RateLimitedError,
+    TaskResult,
+    TransientError,
+)
+from openbell.testing import START, FakeTaskContext
+
+pytestmark = pytest.mark.integration
+
+BARS = pa.table({"symbol": ["A", "A", "B"], "close": [1.0, 2.0, 3.0]})
+
+
+def sql(tmp_path: Path, query: str, **world: Any) -> TaskResult:
+    context = FakeTaskContext(**{"made": {"bars": BARS}, "scratch_folder": tmp_path, **world})
+    return SqlOperator(SqlSettings(query=query)).run(context)
+
+
+def rows(result: TaskResult) -> list[dict[str, Any]]:
+    assert isinstance(result.rows, pa.RecordBatchReader)
+    found: list[dict[str, Any]] = result.rows.read_all().to_pylist()
+    return found
+
+
+def test_a_query_reads_its_inputs_by_name_more_than_once(tmp_path: Path) -> None:
+    query = "SELECT a.symbol FROM bars a JOIN bars b USING (close) WHERE close > $least ORDER BY 1"
+    result = sql(tmp_path, query, params={"least": 1.5, "unused": 1})
+    assert rows(result) == [{"symbol": "A"}, {"symbol": "B"}]
+    assert result.rows_in == 3
+
+
+def test_a_query_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    result = sql(tmp_path, "SELECT symbol, close FROM bars WHERE close > 99")
+    assert isinstance(result.rows, pa.RecordBatchReader)
+    assert result.rows.schema.names == ["symbol", "close"]
+    assert result.rows.read_all().num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "words"),
+    [
+        ("SELECT nope FROM bars", FatalError, ['column "nope" not found', "LINE 1", "^"]),
+        ("SELECT 1\nFROM bras", FatalError, ["bras", "LINE 2", "needs: bars"]),
+        ("SELEC 1", FatalError, ["syntax error", "LINE 1"]),
+        ("SELECT 1; SELECT 2", FatalError, ["one SELECT"]),
+        ("CREATE TABLE t (a int)", FatalError, ["one SELECT"]),
+        (";", FatalError, ["one SELECT"]),
+        ("SELECT $day", FatalError, ["$day", "no parameter"]),
+        ("SELECT * FROM read_csv('/etc/passwd')", FatalError, ["not its own", "/etc/passwd"]),
+        ("SELECT * FROM '/etc/passwd'", FatalError, ["/etc/passwd"]),
+        ("SELECT symbol::INT FROM bars", DataError, ["fails on this data", "INT32"]),
+    ],
+)
+def test_a_query_that_cannot_run_says_where_and_why(
+    tmp_path: Path, query: str, error: type[OpenbellError], words: list[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        rows(sql(tmp_path, query))
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_a_query_over_its_memory_says_which_setting_to_raise(tmp_path: Path) -> None:
+    settings = SqlSettings(query="SELECT list(range) FROM range(50_000_000)", memory_mb=64)
+    with pytest.raises(FatalError, match="raise memory_mb"):
+        rows(SqlOperator(settings).run(FakeTaskContext(scratch_folder=tmp_path)))
+
+
+def test_a_long_query_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    context = FakeTaskContext(scratch_folder=tmp_path)
+    threading.Timer(0.3, lambda: setattr(context, "is_asked", True)).start()
+    began_s = time.monotonic()
+    settings = SqlSettings(
+        query="SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * 7 + b.range > 5"
+    )
+    with pytest.raises(OpenbellError, match="interrupted"):
+        rows(SqlOperator(settings).run(context))
+    assert time.monotonic() - began_s < 20
+
+
+def python(function: str, args: dict[str, Any] | None = None, **world: Any) -> TaskResult:
+    name = function if ":" in function else f"doubles.task_functions:{function}"
+    how = world.pop("inputs", "table")
+    settings = PythonSettings(function=name, args=args or {}, inputs=how)
+    return PythonOperator(settings).run(FakeTaskContext(**world))
+
+
+def test_a_function_gets_what_it_names() -> None:
+    world = {"made": {"bars": BARS, "not-asked": 3}}
+    doubled = python("doubled", {"column": "close"}, **world)
+    assert isinstance(doubled.rows, pa.Table)
+    assert doubled.rows.column("close").to_pylist() == [2.0, 4.0, 6.0]
+    assert doubled.rows_in == 3
+    assert python("counted", made={"bars": BARS}, inputs="reader").value == 3
+    assert python("of", **world).value == ["bars", "not_asked"]
+    told = python("labelled", params={"day": "2026-01-02"}, item="AAPL")
+    assert (told.outcome, told.value) == ("late", {"item": "AAPL", "params": {"day": "2026-01-02"}})
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "words"),
+    [
+        ("nowhere.at_all:f", {}, "module 'nowhere.at_all' is not installed"),
+        ("doubles.task_functions:gone", {}, "gone does not exist"),
+        ("doubles.task_functions:BARS_ARE_NONE", {}, "does not exist"),
+        ("doubles.task_functions:__doc__", {}, "is a value of type str"),
+        ("doubled", {"column": "close"}, "missing a required argument: 'bars'"),
+        ("raises", {"extra": 1}, "unexpected keyword argument 'extra'"),
+        ("wrong", {"kind": "set"}, "a value of type set"),
+        ("wrong", {"kind": "object"}, "a value of type object"),
+    ],
+)
+def test_a_function_that_does_not_fit_says_so(
+    function: str, args: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(FatalError, match=words):
+        python(function, args)
+
+
+def test_an_argument_cannot_hide_an_input() -> None:
+    with pytest.raises(FatalError, match="'bars' is an argument"):
+        python("doubled", {"bars": 1, "column": "x"}, made={"bars": BARS})
+
+
+def test_a_function_beside_the_configuration_is_found_and_read_again(tmp_path: Path) -> None:
+    module = tmp_path / "beside_the_config.py"
+    module.write_text("def f():\n    return 1\n")
+    try:
+        assert python("beside_the_config:f", folder=str(tmp_path)).value == 1
+        time.sleep(0.02)
+        module.write_text("def f():\n    return 'two'\n")
+        assert python("beside_the_config:f", folder=str(tmp_path)).value == "two"
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("beside_the_config", None)
+
+
+def command(tmp_path: Path, *program: str, **settings: Any) -> TaskResult:
+    context = FakeTaskContext(scratch_folder=tmp_path, environment={"OPENBELL_RUN_ID": "run_1"})
+    return CommandOperator(CommandSettings(command=list(program), **settings)).run(context)
+
+
+def test_exit_codes_mean_what_the_settings_say(tmp_path: Path) -> None:
+    assert command(tmp_path, "true").outcome == "success"
+    assert command(tmp_path, "false", success_codes=[0, 1]).outcome == "success"
+    assert command(tmp_path, "false", outcomes={1: "late"}).outcome == "late"
+    with pytest.raises(TransientError, match="exit code 1"):
+        command(tmp_path, "false")
+    with pytest.raises(TransientError, match="killed by SIGKILL"):
+        command(tmp_path, "sh", "-c", "kill -9 $$")
+    with pytest.raises(FatalError, match="'no-such-program' cannot be run: No such file"):
+        command(tmp_path, "no-such-program")
+    with pytest.raises(FatalError, match=r"cwd .* is no folder"):
+        command(tmp_path, "true", cwd=str(tmp_path / "gone"))
+
+
+def test_the_last_line_is_a_value(tmp_path: Path) -> None:
+    program = ("printf", 'first\\n{"rows": [1, 2]}\\n\\n')
+    assert command(tmp_path, *program, value="last_line").value == {"rows": [1, 2]}
+    with pytest.raises(DataError, match=r"no JSON value: 'done\.'"):
+        command(tmp_path, "echo", "done.", value="last_line")
+    told = command(tmp_path, "sh", "-c", 'echo "\\"$OPENBELL_RUN_ID\\""', value="last_line")
+    assert told.value == "run_1"
+
+
+def test_a_shell_reads_a_command_only_when_asked(tmp_path: Path) -> None:
+    settings = CommandSettings(command="echo '[1]' | cat; pwd >&2", shell=True, value="last_line")
+    context = FakeTaskContext(scratch_folder=tmp_path)
+    assert CommandOperator(settings).run(context).value == [1]
+    with pytest.raises(ValidationError, match="command is a list"):
+        CommandSettings(command="echo x")
+    with pytest.raises(ValidationError, match="one text"):
+        CommandSettings(command=["echo"], shell=True)
+    with pytest.raises(ValidationError, match="empty"):
+        CommandSettings(command=[])
+
+
+def test_a_command_sees_no_more_of_the_daemons_environment_than_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VENDOR_TOKEN", "very-secret")
+    monkeypatch.setenv("LC_ALL", "C")
+    found = environment({"OPENBELL_RUN_ID": "run_1"}, {"MODE": "fast"})
+    assert "VENDOR_TOKEN" not in found
+    assert {"LC_ALL", "PATH", "OPENBELL_RUN_ID", "MODE"} <= set(found)
+
+
+def test_a_command_that_is_asked_to_end_ends_with_all_it_started(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"trap '' TERM; sleep 300 & echo $! > {pid_file}; wait; sleep 300"
+    context = FakeTaskContext(scratch_folder=tmp_path)
+    threading.Timer(0.5, lambda: setattr(context, "is_asked", True)).start()
+    settings = CommandSettings(command=["sh", "-c", script], grace_seconds=0.2)
+    CommandOperator(settings).run(context)
+    assert not Path(f"/proc/{pid_file.read_text().strip()}/exe").exists()
+    assert any("SIGTERM" in text for _, text in context.lines)
+
+
+class Vendor(BaseHTTPRequestHandler):
+    """Answers as the path says."""
+
+    seen: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(dict(self.headers))
+        match self.path.split("?", maxsplit=1)[0].strip("/").split("/"):
+            case ["slow"]:
+                self._answer(200, [], size=1000)
+                for _ in range(100):
+                    self.wfile.write(b".")
+                    self.wfile.flush()
+                    time.sleep(0.05)
+            case ["status", code, *rest]:
+                headers = [("Retry-After", rest[0])] if rest else []
+                self._answer(int(code), headers, b"because of s3cret-token")
+            case ["echo"]:
+                self._answer(200, [], b'[{"a": 1}, {"a": 2}]')
+            case ["text"]:
+                self._answer(200, [], b"plain")
+            case ["away"]:
+                self._answer(302, [("Location", "/text")])
+            case _:
+                self._answer(200, [], b"x" * 3_000_000)
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["content-length"]))
+        self._answer(201, [], sent)
+
+    def _answer(
+        self, code: int, headers: list[tuple[str, str]], body: bytes = b"", size: int | None = None
+    ) -> None:
+        self.send_response(code)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if size is None else size))
+        self.end_headers()
+        self.wfile.write(body)
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    @override
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Vendor)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def http(url: str, **settings: Any) -> TaskResult:
+    return HttpOperator(HttpSettings(url=url, **settings)).run(FakeTaskContext())
+
+
+def test_an_answer_becomes_a_value_or_rows(vendor: str) -> None:
+    assert http(f"{vendor}/echo", result="json").value == [{"a": 1}, {"a": 2}]
+    assert http(f"{vendor}/text", result="text").value == "plain"
+    assert http(f"{vendor}/away", result="text").value == "plain"
+    made = http(f"{vendor}/echo", result="rows").rows
+    assert isinstance(made, pa.Table)
+    assert made.column("a").to_pylist() == [1, 2]
+    posted = http(f"{vendor}/", method="POST", json={"day": "2026-01-02"}, result="json")
+    assert posted.value == {"day": "2026-01-02"}
+    with pytest.raises(DataError, match="no JSON"):
+        http(f"{vendor}/text", result="json")
+    with pytest.raises(FatalError, match="longer than 1 MiB"):
+        http(f"{vendor}/large", max_mb=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "wait_s"),
+    [
+        ("status/429", RateLimitedError, None),
+        ("status/429/7", RateLimitedError, 7.0),
+        ("status/503/2", RateLimitedError, 2.0),
+        ("status/503", TransientError, None),
+        ("status/500", TransientError, None),
+        ("status/401", AuthError, None),
+        ("status/403", EntitlementError, None),
+        ("status/404", NotFoundError, None),
+        ("status/410", FatalError, None),
+    ],
+)
+def test_a_status_is_sorted_by_what_can_be_done(
+    vendor: str, path: str, error: type[OpenbellError], wait_s: float | None
+) -> None:
+    with pytest.raises(error, match=path.split("/")[1]) as caught:
+        http(f"{vendor}/{path}")
+    assert getattr(caught.value, "retry_after_s", None) == wait_s
+
+
+def test_statuses_mean_what_the_settings_say(vendor: str) -> None:
+    assert http(f"{vendor}/status/404", outcomes={404: "absent"}).outcome == "absent"
+    assert http(f"{vendor}/status/418", expect=[418]).outcome == "success"
+    with pytest.raises(FatalError, match="200"):
+        http(f"{vendor}/text", expect=[204])
+
+
+def test_no_secret_is_told(vendor: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VENDOR_TOKEN", "s3cret-token\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "vendor-key").write_text("from-systemd")
+    headers = {
+        "Authorization": {"env": "VENDOR_TOKEN", "prefix": "Bearer "},
+        "X-Key": {"credential": "vendor-key"},
+    }
+    with pytest.raises(FatalError) as caught:
+        http(f"{vendor}/status/410?key=in-the-query", secret_headers=headers)
+    assert Vendor.seen[-1]["Authorization"] == "Bearer s3cret-token"
+    assert Vendor.seen[-1]["X-Key"] == "from-systemd"
+    assert "because of [redacted]" in str(caught.value)
+    assert "in-the-query" not in str(caught.value)
+    with pytest.raises(FatalError, match="follows no redirect"):
+        http(f"{vendor}/away", secret_headers=headers)
+    with pytest.raises(FatalError, match="no variable GONE"):
+        http(vendor, secret_headers={"X": {"env": "GONE"}})
+    with pytest.raises(FatalError, match="cannot be read: No such file"):
+        http(vendor, secret_headers={"X": {"credential": "gone"}})
+
+
+def test_an_answer_that_never_ends_is_given_up(vendor: str) -> None:
+    began_s = time.monotonic()
+    with pytest.raises(TransientError, match=r"did not answer whole within 0\.3 s"):
+        http(f"{vendor}/slow", timeout_seconds=0.3)
+    assert time.monotonic() - began_s < 3
+    context = FakeTaskContext()
+    threading.Timer(0.2, lambda: setattr(context, "is_asked", True)).start()
+    HttpOperator(HttpSettings(url=f"{vendor}/slow")).run(context)
+    assert time.monotonic() - began_s < 5
+
+
+def test_a_place_that_cannot_be_reached_is_told() -> None:
+    with pytest.raises(TransientError, match="could not be reached"):
+        http("http://127.0.0.1:1/x")
+    with pytest.raises(FatalError, match="cannot be asked"):
+        http("http://[::1/x")
+
+
+def test_a_dry_run_sends_nothing_that_could_change_something(vendor: str) -> None:
+    before = len(Vendor.seen)
+    context = FakeTaskContext(dry_run=True)
+    for method in ("GET", "POST"):
+        HttpOperator(HttpSettings(url=f"{vendor}/text", method=method)).run(context)
+    assert len(Vendor.seen) == before + 1
+    assert "no POST is sent" in context.lines[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"url": "ftp://x"}, "begins with http"),
+        ({"url": "http://x", "json": {}, "body": "x"}, "not both"),
+        ({"url": "http://x", "secret_headers": {"A": {}}}, "one of them"),
+    ],
+)
+def test_settings_of_requests_are_checked(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        HttpSettings(**settings)
+
+
+def test_places_and_waits_are_read() -> None:
+    assert place("https://user:pw@h.example:81/a/b?key=1#x") == "https://h.example:81/a/b"
+    assert retry_after_s("Mon, 05 Jan 2026 14:31:00 GMT", START) == 60.0
+    assert retry_after_s("Sat, 01 Jan 2000 00:00:00 GMT", START) == 0.0
+    assert retry_after_s("soon", START) is None
