@@ -27,6 +27,28 @@ pools: {vendor: 2}
 pipelines_from: desk_pipelines:daily
 pipelines:
   eod: {template: market_data_daily, with: {dataset: smoke, pool: vendor}}
+  live: {template: market_data_intraday, with: {dataset: smoke, every: 30m}}
+  again: {template: reconcile, with: {dataset: smoke, after: eod}}
+  model:
+    template: ml_training
+    with: {dataset: smoke, wait: 30s, least: 0.5, features: "models:features", train: "models:train",
+           evaluate: "models:evaluate", publish: "models:publish"}
+"""
+MODELS = """\
+from pathlib import Path
+from openbell.sdk import ReadFilter
+
+def features(data, storage, context):
+    return context.backend(storage).read(data["dataset"], ReadFilter(columns=("symbol", "close")))
+
+def train(features):
+    return {"rows": features.num_rows}
+
+def evaluate(train, features):
+    return 0.9 if train["rows"] == features.num_rows else 0.1
+
+def publish(train):
+    Path(__file__).with_name("published").write_text(str(train["rows"]))
 """
 MODULE = """\
 from openbell.sdk import Pipeline, PipelineNode
@@ -63,6 +85,7 @@ def ask(path: Path, method: str, url: str, body: object = None) -> tuple[int, An
 def place(mdp: Mdp) -> Mdp:
     mdp.write("openbell.yaml", CONFIG)
     mdp.write("desk_pipelines.py", MODULE)
+    mdp.write("models.py", MODELS)
     return mdp
 
 
@@ -87,21 +110,27 @@ def daemon(place: Mdp) -> Iterator[Path]:
             process.communicate(timeout=60)
 
 
-def test_what_is_made_by_a_template_and_by_python_runs_without_a_daemon(place: Mdp) -> None:
-    made = place.json("run", "--pipeline", "eod", "--session", "2024-01-03")
-    assert (made["state"], made["rows_written"]) == ("success", 2)
-    again = place.json("run", "--pipeline", "by_hand", "--session", "2024-01-03")
-    assert (again["state"], again["rows_written"], again["rows_unchanged"]) == ("success", 0, 2)
+@pytest.mark.usefixtures("daemon")
+def test_what_templates_and_functions_make_runs_with_made_up_data(place: Mdp) -> None:
+    runs = [
+        place.json("run", "--pipeline", name, "--session", "2024-01-03")
+        for name in ("eod", "by_hand", "again", "live", "model")
+    ]
+    assert [run["state"] for run in runs] == ["success"] * 5
+    assert [run["rows_written"] for run in runs] == [2, 0, 0, 0, 0]
+    assert [run["rows_unchanged"] for run in runs] == [0, 2, 2, 2, 0]
+    assert (place.folder / "published").read_text() == "2"
 
 
 def test_the_difference_is_told_against_nothing_history_and_the_daemon(place: Mdp) -> None:
     first = place.json("diff", "-f", "openbell.yaml", code=3)
     assert first["against"].startswith("nothing")
-    assert first["added"] == ["by_hand", "eod"]
+    assert first["added"] == ["again", "by_hand", "eod", "live", "model"]
     place.run("run", "--pipeline", "eod", "--session", "2024-01-03")
     again = place.json("diff", "-f", "openbell.yaml", code=3)
     assert again["against"].startswith("the history")
-    assert (again["added"], again["changed"], again["removed"]) == (["by_hand"], [], [])
+    assert again["added"] == ["again", "by_hand", "live", "model"]
+    assert (again["changed"], again["removed"]) == ([], [])
 
 
 def test_a_reload_does_what_the_difference_said(place: Mdp, daemon: Path) -> None:
@@ -135,7 +164,7 @@ def test_a_reload_does_what_the_difference_said(place: Mdp, daemon: Path) -> Non
         record["name"]: record["version"]
         for record in ask(daemon, "GET", "/api/v1/workflows")[1]["items"]
     }
-    assert versions == {"by_hand": 2, "eod": 2, "more": 1}
+    assert versions == {"again": 1, "by_hand": 2, "eod": 2, "live": 1, "model": 1, "more": 1}
 
 
 def test_a_function_that_fails_stops_a_reload_and_nothing_else(place: Mdp, daemon: Path) -> None:
@@ -146,7 +175,7 @@ def test_a_function_that_fails_stops_a_reload_and_nothing_else(place: Mdp, daemo
     assert place.run("validate", code=78).stderr.count("not today") == 1
     assert ask(daemon, "GET", "/readyz")[0] == 200
     names = [record["name"] for record in ask(daemon, "GET", "/api/v1/workflows")[1]["items"]]
-    assert names == ["by_hand", "eod"]
+    assert names == ["again", "by_hand", "eod", "live", "model"]
 
 
 def test_the_api_takes_the_same_keys_as_the_file(place: Mdp, daemon: Path) -> None:
