@@ -110,7 +110,7 @@ SELECT state FROM pipeline_runs WHERE run_id = :run_id;
 
 -- name: start_runs
 -- Runs left the queue.
-UPDATE pipeline_runs AS r SET state = 'running', started_at_us = c.at_us
+UPDATE pipeline_runs AS r SET state = 'running', started_at_us = c.at_us, reason = ''
 FROM (
     SELECT json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.at_us') AS at_us
     FROM json_each(:rows) LIMIT -1

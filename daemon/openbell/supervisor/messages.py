@@ -23,6 +23,13 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True)
+class RunReleased:
+    """What a run needed of other pipelines is there, or never came and it was ended."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """A run's task returned."""
 

@@ -28,14 +28,16 @@ from openbell.supervisor.messages import (
     Resume,
     Retire,
     RunEnded,
+    RunReleased,
 )
 from openbell.supervisor.runs.driver import Interrupted, RunDriver
+from openbell.supervisor.runs.needs import GAVE_UP, has_needs, until_met
 from openbell.supervisor.services import Services
 
 _OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
 _PAGE = 500
 
-RunMessage = Enqueue | CancelRun | RunEnded
+RunMessage = Enqueue | CancelRun | RunEnded | RunReleased
 ControlMessage = Pause | Resume | Redefine | Drain | Retire
 
 
@@ -47,6 +49,15 @@ class _Active:
     stop: StopSignal = field(default_factory=StopSignal)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     is_cancelled: bool = False
+
+
+@dataclass(slots=True)
+class _Held:
+    """A run that waits for other pipelines; `is_over` when it gave up."""
+
+    run: RunRecord
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    is_over: bool = False
 
 
 class PipelineActor:
@@ -69,6 +80,7 @@ class PipelineActor:
         self._is_retired = is_retired
         self._queue: deque[RunRecord] = deque()
         self._active: dict[str, _Active] = {}
+        self._held: dict[str, _Held] = {}
         self._tasks: TaskGroup | None = None
         self._known_units: tuple[Pipeline, Sequence[Unit]] | None = None
         self.has_recovered = False
@@ -97,13 +109,16 @@ class PipelineActor:
             version=self._version,
             node_count=len(self._pipeline.nodes),
             active_runs=len(self._active),
-            queued_runs=len(self._queue),
+            queued_runs=len(self._queue) + len(self._held),
             schedule=tuple(use.expression for use in self._pipeline.schedule),
         )
 
     def open_runs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the ids of the runs that are going on, and of those that wait."""
-        return tuple(self._active), tuple(run.run_id for run in self._queue)
+        return tuple(self._active), (
+            *(run.run_id for run in self._queue),
+            *self._held,
+        )
 
     async def handle(self, message: object) -> None:
         """Take in one message."""
@@ -116,7 +131,7 @@ class PipelineActor:
 
     def _close_when_over(self) -> None:
         is_over = (self._is_draining or self._is_retired) and not self._active
-        if is_over and (self._is_draining or not self._queue):
+        if is_over and (self._is_draining or not (self._queue or self._held)):
             self.mailbox.close()
 
     async def _handle_run(self, message: RunMessage) -> None:
@@ -127,6 +142,10 @@ class PipelineActor:
                 await self._cancel(run_id)
             case RunEnded(run_id=run_id):
                 self._active.pop(run_id, None)
+            case RunReleased(run_id=run_id):
+                released = self._held.pop(run_id, None)
+                if released is not None and not released.is_over:
+                    self._queue.append(released.run)
             case _:
                 assert_never(message)
 
@@ -171,8 +190,27 @@ class PipelineActor:
 
     def _enqueue(self, run: RunRecord) -> None:
         is_known = run.run_id in self._active or any(q.run_id == run.run_id for q in self._queue)
-        if not is_known:
+        if is_known or run.run_id in self._held:
+            return
+        if has_needs(self._pipeline, run):
+            assert self._tasks is not None
+            held = self._held[run.run_id] = _Held(run)
+            self._tasks.start_soon(self._hold, held, name=f"needs of {run.run_id}")
+        else:
             self._queue.append(run)
+
+    async def _hold(self, held: _Held) -> None:
+        """Let a run wait for what it needs of other pipelines, at most as long as it may."""
+        run = held.run
+        with held.scope:
+            pipeline = await self._definition(run)
+            lacking = await until_met(self._services, pipeline, run)
+            if lacking:
+                held.is_over = True
+                error = f"gave up after {pipeline.give_up_s:g} s: it {lacking}"
+                await self._driver(run, pipeline, StopSignal()).failed(error, reason=GAVE_UP)
+        if not held.scope.cancelled_caught:
+            await self.mailbox.tell(RunReleased(run.run_id))
 
     def _start_next(self) -> None:
         assert self._tasks is not None
@@ -193,6 +231,10 @@ class PipelineActor:
             self._active[run_id].is_cancelled = True
             self._active[run_id].scope.cancel()
             return
+        held = self._held.pop(run_id, None)
+        if held is not None:
+            held.scope.cancel()
+            await self._driver(held.run, self._pipeline, StopSignal()).cancelled()
         for run in list(self._queue):
             if run.run_id == run_id:
                 self._queue.remove(run)

@@ -107,7 +107,7 @@ def change_run(
     match event:
         case ev.RunStarted():
             state = step_run(run.state, RunState.RUNNING)
-            run = changed(run, state=state, started_at=event.at)
+            run = changed(run, state=state, started_at=event.at, reason="")
         case ev.RunFinished():
             if not event.state.is_final:
                 raise IllegalStepError("a run that ends", run.state, event.state)

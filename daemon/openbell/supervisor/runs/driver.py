@@ -103,9 +103,9 @@ class RunDriver:
         self._ledger.provider = self._context.provider
         await self._ledger.end(RunState.CANCELLED, reason="cancelled")
 
-    async def failed(self, error: str) -> None:
+    async def failed(self, error: str, *, reason: str = "") -> None:
         """Put on record that the run cannot go on."""
-        await self._ledger.end(RunState.FAILED, error=error)
+        await self._ledger.end(RunState.FAILED, error=error, reason=reason)
 
     async def _find_facts(self, found: Sequence[Unit]) -> None:
         """Find out what the run knows by itself, if a node may ask for it."""
