@@ -31,6 +31,7 @@ from openbell.testing.clock import ManualClock
 from openbell.testing.virtual import run_virtual
 
 _DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
 _EXPECTED_JITTER = 0.5
 
 
@@ -103,7 +104,7 @@ class Stage:
 
     def run(self, span: Span) -> str:
         """Go from the first day to the last, and return the digest of what happened."""
-        clock = ManualClock(span.start)
+        clock = ManualClock(span.start - _TICK)  # what is due at the very start is due
 
         async def play() -> str:
             async with self._engine(clock):
