@@ -106,10 +106,11 @@ class NodeReader:
             settings["rules"] = self._rules(settings["rules"], (*path, "rules"))
         wanted = params_in(settings)
         known = facts_in(wanted, self._params, self._problems, path)
-        late = (wanted & {ITEM} if is_item else set()) | set(known)
+        items = {name for name in wanted if name.partition(".")[0] == ITEM}
+        late = (items if is_item else set()) | set(known)
         for name in sorted(wanted - late - set(self._params)):
-            if name == ITEM:
-                self._problems.add(path, "${item} stands only in a node with for_each")
+            if name in items:
+                self._problems.add(path, f"${{{name}}} stands only in a node with for_each")
             else:
                 there = (*self._params, *SESSION_FACTS)
                 self._problems.add_unknown(path, "parameter", name, there)

@@ -163,6 +163,7 @@ def test_items_come_from_a_parameter_an_output_or_a_file(written: str, read: Any
         ("pool: vendr", "pool 'vendr' does not exist (did you mean 'vendor'?)"),
         ("retry: {on: [transiet]}", "retry.on[0]: must be 'transient'"),
         ("argv: ['${item}']", "${item} stands only in a node with for_each"),
+        ("argv: ['x${item.a}']", "${item.a} stands only in a node with for_each"),
         ("tries: '${item}', for_each: [1], argv: 3", "argv: must be a list, not 3"),
     ],
 )
@@ -173,8 +174,8 @@ def test_what_a_node_says_wrong_is_told_with_its_key(node: str, problem: str) ->
 
 
 def test_what_waits_for_an_item_is_checked_when_the_item_is_known() -> None:
-    found = one("      a: {op: run, for_each: [1], tries: '${item}', argv: ['x-${item}']}\n")
-    assert found.node("a").settings == {"tries": "${item}", "argv": ["x-${item}"]}
+    found = one("      a: {op: run, for_each: [1], tries: '${item}', argv: ['x-${item.b.0}']}\n")
+    assert found.node("a").settings == {"tries": "${item}", "argv": ["x-${item.b.0}"]}
 
 
 @pytest.mark.parametrize(
