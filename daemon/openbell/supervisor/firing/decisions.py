@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from openbell.model.control import Submission
@@ -12,7 +12,7 @@ from openbell.model.pipelines import Deployment, Pipeline
 from openbell.schedule.fires import Fire
 from openbell.schedule.overlap import OverlapPolicy, admit
 from openbell.sdk.errors import SettingsError
-from openbell.supervisor.firing.line import Due, Line, Passed, Skip, Start
+from openbell.supervisor.firing.line import Due, Line, Passed, Start
 from openbell.supervisor.firing.tables import LoadedTables
 
 ORIGIN = "schedule"
@@ -73,18 +73,26 @@ class Decider:
         for line, pipeline, due in dues:
             if due.passed is not None:
                 batch.events.append(_advanced(line, due.passed, now))
-            found = [_skipped(line, skip, now) for skip in due.skips]
-            found.extend(self._start(line, pipeline, start, batch) for start in due.starts)
-            decided = frozenset(fire.identity for fire in found)
-            if found:
-                found[-1] = replace(found[-1], until=line.decided_until(decided))
+            decided = frozenset(
+                [*(skip.fire.identity for skip in due.skips), *(s.identity for s in due.starts)]
+            )
+            until = line.decided_until(decided)
+            found = [
+                _decided(line, skip.fire, now, until=until, reason=skip.reason)
+                for skip in due.skips
+            ]
+            found.extend(
+                self._start(line, pipeline, start, batch, until=until) for start in due.starts
+            )
             batch.events.extend(found)
             batch.fires.update((line.record.schedule_id, fire) for fire in found)
             batch.decided.append((line, decided, due.passed))
         batch.events.extend(batch.runs)
         return batch
 
-    def _start(self, line: Line, pipeline: Pipeline, start: Start, batch: Batch) -> FireDecided:
+    def _start(
+        self, line: Line, pipeline: Pipeline, start: Start, batch: Batch, *, until: datetime
+    ) -> FireDecided:
         """Return what becomes of a fire whose time has come; its run is put into the batch.
 
         A missed fire that was chosen to be made up for waits its turn, whatever is going on: only
@@ -97,12 +105,13 @@ class Decider:
         admission = admit(policy, active=load.active, queued=load.queued)
         waits_in_turn = start.is_missed and pipeline.overlap != "allow"
         if admission.action == "skip" and not waits_in_turn:
-            return _skipped(line, Skip(fire=start.fire, reason=admission.reason), batch.at)
+            reason = admission.reason
+            return _decided(line, start.fire, batch.at, until=until, reason=reason)
         try:
             run = self._prepare(self._submission(line, pipeline, start))
         except SettingsError as error:
             reason = "; ".join(str(problem) for problem in error.problems)
-            return _skipped(line, Skip(fire=start.fire, reason=reason), batch.at)
+            return _decided(line, start.fire, batch.at, until=until, reason=reason)
         if admission.action == "cancel_and_start" and not waits_in_turn:
             batch.replaced[pipeline.name] = run.run_id
         if admission.action == "start":
@@ -110,12 +119,8 @@ class Decider:
         else:
             load.queued += 1
         batch.runs.append(run)
-        return replace(
-            _decided(line, start.fire, batch.at),
-            outcome="run",
-            reason=start.reason,
-            run_id=run.run_id,
-            late_s=max(0.0, (batch.at - start.run_at).total_seconds()),
+        return _decided(
+            line, start.fire, batch.at, until=until, reason=start.reason, run=run, start=start
         )
 
     def _submission(self, line: Line, pipeline: Pipeline, start: Start) -> Submission:
@@ -144,7 +149,20 @@ class Decider:
         return (None, "") if closed is None else (closed.label, name)
 
 
-def _decided(line: Line, fire: Fire, at: datetime) -> FireDecided:
+def _decided(
+    line: Line,
+    fire: Fire,
+    at: datetime,
+    *,
+    until: datetime,
+    reason: str,
+    run: RunSubmitted | None = None,
+    start: Start | None = None,
+) -> FireDecided:
+    """Return the event that a fire runs, or without a run that it does not.
+
+    `until` holds once the whole transaction does.
+    """
     return FireDecided(
         at=at,
         schedule_id=line.record.schedule_id,
@@ -154,12 +172,12 @@ def _decided(line: Line, fire: Fire, at: datetime) -> FireDecided:
         event=fire.event,
         index=fire.index,
         due_at=fire.at,
-        outcome="skipped",
+        outcome="skipped" if run is None else "run",
+        reason=reason,
+        run_id=None if run is None else run.run_id,
+        until=until,
+        late_s=0.0 if start is None else max(0.0, (at - start.run_at).total_seconds()),
     )
-
-
-def _skipped(line: Line, skip: Skip, at: datetime) -> FireDecided:
-    return replace(_decided(line, skip.fire, at), reason=skip.reason)
 
 
 def _advanced(line: Line, passed: Passed, at: datetime) -> ScheduleAdvanced:
