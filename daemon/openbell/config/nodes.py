@@ -12,7 +12,7 @@ from openbell.config.fanout import ITEM, FanoutReader
 from openbell.config.node_schema import NodeSection, RetrySection
 from openbell.config.plugins import Registry, refusal_of
 from openbell.config.problems import Problems, nearest
-from openbell.config.substitution import fill_params, params_in
+from openbell.config.substitution import fill_params, param_names, params_in
 from openbell.config.tree import Path, Plain
 from openbell.model.facts import SESSION_FACTS
 from openbell.model.pipelines import Node, RetryPolicy
@@ -106,17 +106,16 @@ class NodeReader:
             settings["rules"] = self._rules(settings["rules"], (*path, "rules"))
         wanted = params_in(settings)
         known = facts_in(wanted, self._params, self._problems, path)
-        items = {name for name in wanted if name.partition(".")[0] == ITEM}
-        late = (items if is_item else set()) | set(known)
+        late = (wanted & {ITEM} if is_item else set()) | set(known)
         for name in sorted(wanted - late - set(self._params)):
-            if name in items:
-                self._problems.add(path, f"${{{name}}} stands only in a node with for_each")
+            if name == ITEM:
+                self._problems.add(path, "${item} stands only in a node with for_each")
             else:
                 there = (*self._params, *SESSION_FACTS)
                 self._problems.add_unknown(path, "parameter", name, there)
         if len(self._problems) + len(self.refusals) > before:
             return None
-        filled = fill_params(settings, {**dict.fromkeys(late, ""), **self._params, **known})
+        filled = fill_params(settings, {**_stand_ins(settings), **self._params, **known})
         try:
             checked = spec.settings_model.model_validate(filled)
         except ValidationError as error:
@@ -173,6 +172,11 @@ class NodeReader:
             self.refusals.append(reason)
         else:
             self._problems.add_unknown(path, kind, name, known)
+
+
+def _stand_ins(settings: Plain) -> dict[str, str]:
+    """Return a value for everything that an item could be asked for."""
+    return {name: "" for name in param_names(settings) if name.partition(".")[0] == ITEM}
 
 
 def _at(settings: Plain, loc: Path) -> Plain:

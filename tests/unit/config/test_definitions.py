@@ -163,7 +163,7 @@ def test_items_come_from_a_parameter_an_output_or_a_file(written: str, read: Any
         ("pool: vendr", "pool 'vendr' does not exist (did you mean 'vendor'?)"),
         ("retry: {on: [transiet]}", "retry.on[0]: must be 'transient'"),
         ("argv: ['${item}']", "${item} stands only in a node with for_each"),
-        ("argv: ['x${item.a}']", "${item.a} stands only in a node with for_each"),
+        ("argv: ['x${item.a}']", "${item} stands only in a node with for_each"),
         ("tries: '${item}', for_each: [1], argv: 3", "argv: must be a list, not 3"),
     ],
 )
