@@ -116,10 +116,10 @@ class Observer:
                 self._count_daemon(event)
 
     def _count_fire(self, event: ev.FireDecided) -> None:
-        place = {"pipeline": event.pipeline}
-        self._metrics.count(names.SCHEDULE_FIRES, **place, outcome=event.outcome)
+        pipeline, outcome = event.pipeline, event.outcome
+        self._metrics.count(names.SCHEDULE_FIRES, pipeline=pipeline, outcome=outcome)
         if event.outcome == "run":
-            self._metrics.measure(names.SCHEDULE_LATENESS, event.late_s, **place)
+            self._metrics.measure(names.SCHEDULE_LATENESS, event.late_s, pipeline=pipeline)
 
     def _count_batch(self, event: ev.BatchCommitted) -> None:
         job = event.job or event.pipeline
