@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -98,10 +99,11 @@ def _forget_changed(folder: str) -> None:
     """Forget modules beside the configuration when one of them is not what was imported."""
     if not folder:
         return
+    inside = os.path.join(folder, "")  # noqa: PTH118 - a thousand modules are looked at each time
     own = {
         name: path
         for name, module in list(sys.modules.items())
-        if (path := getattr(module, "__file__", None)) and Path(path).is_relative_to(folder)
+        if (path := getattr(module, "__file__", None)) and path.startswith(inside)
     }
     if any(_is_newer(name, Path(path)) for name, path in own.items()):
         for name in own:
