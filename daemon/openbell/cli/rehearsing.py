@@ -122,6 +122,9 @@ def _tell(report: Report, printer: Printer) -> None:
     print()
     for line in _calendar_lines(report):
         print(line)
+    for what, wait in sorted(report.waits.items()):
+        worst = f"up to {span(wait.longest_s)}, {wait.queue.longest} in the queue at worst"
+        print(f"{counted(wait.count, 'attempt')} waited for {what}: {worst}")
     for note in report.watcher.notes:
         at = printer.instant(note["at"].isoformat())
         print(f"{at}  {note['what']} {note['about']}: {shorten(str(note['text']), 160)}")
