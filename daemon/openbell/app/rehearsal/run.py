@@ -44,7 +44,7 @@ def rehearsed(
     clock = ManualClock(span.start)
     store = anyio.run(partial(tables, deployment, span, clock=clock, env=env))
     stage = Stage(deployment, registry, store, seed=seed)
-    with _seldom_collected():
+    with seldom_collected():
         digest = stage.run(span)
     known = [store.sessions(name) for name in sorted(calendars_of(deployment))]
     return Report(
@@ -59,7 +59,7 @@ def rehearsed(
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
+def seldom_collected() -> Iterator[None]:
     """Look for cycles seldom: a rehearsal makes and drops millions of small objects."""
     before = gc.get_threshold()
     gc.collect()
