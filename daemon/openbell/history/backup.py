@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,22 +14,41 @@ from openbell.history.errors import PARTIAL, HistoryDamagedError
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
-def copy_database(db: sqlite3.Connection, target: Path, *, source: Path) -> None:
+PAGES_A_STEP = 1000
+_INSTRUCTIONS_A_LOOK = 100_000
+
+
+def _go_on() -> None:
+    """Never ask for an end."""
+
+
+def copy_database(
+    db: sqlite3.Connection, target: Path, *, source: Path, look: Callable[[], None] = _go_on
+) -> None:
     """Write a whole, checked copy of `db` to `target`, durable and replaced at once.
 
+    `look` is called now and then; what it raises ends the copy, and `target` stays as it was.
     Raises HistoryDamagedError about `source` if the copy does not hold together; `target` then
-    stays as it was.
+    stays as it was too.
     """
     for left in target.parent.glob(f"{source.name}.backup-*{PARTIAL}*"):
         left.unlink(missing_ok=True)  # of a copy that was killed
     partial = target.with_name(target.name + PARTIAL)
     try:
         with closing(sqlite3.connect(partial, isolation_level=None)) as copy:
-            db.backup(copy)
+            db.execute("BEGIN")  # one state for all steps: others go on writing meanwhile
+            db.execute("PRAGMA schema_version").fetchone()
+            db.backup(copy, pages=PAGES_A_STEP, progress=lambda *_: look())
             copy.execute("PRAGMA journal_mode = DELETE")
+            copy.set_progress_handler(look, _INSTRUCTIONS_A_LOOK)
             check_pages(copy, source)
         partial.replace(target)
+    except sqlite3.OperationalError:
+        look()  # it may be what interrupted the check
+        raise
     finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
         partial.unlink(missing_ok=True)
     _sync_folder(target.parent)
 
@@ -40,13 +60,16 @@ def check_pages(db: sqlite3.Connection, path: Path) -> None:
         raise HistoryDamagedError(path, verdict)
 
 
-def daily_backup(db: sqlite3.Connection, path: Path, *, now: datetime, keep: int) -> Path:
+def daily_backup(
+    db: sqlite3.Connection, path: Path, *, now: datetime, keep: int, look: Callable[[], None]
+) -> Path:
     """Copy the database at `path` to a name with the instant `now`; keep the newest `keep` copies.
 
+    What `look` raises ends the copy.
     Copies made before a migration have other names and are left alone.
     """
     target = path.with_name(f"{path.name}.backup-{now.astimezone(UTC).strftime(_STAMP)}")
-    copy_database(db, target, source=path)
+    copy_database(db, target, source=path, look=look)
     copies = sorted(path.parent.glob(f"{path.name}.backup-????????T??????Z"))
     for old in copies[: -max(1, keep)]:
         old.unlink(missing_ok=True)

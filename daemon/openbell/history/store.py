@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import aiosqlite
 import anyio
+import anyio.from_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from openbell.history.backup import daily_backup, is_due
@@ -118,12 +119,13 @@ class HistoryStore(Answers):
         """Copy the database beside itself while it is in use and return the copy's path.
 
         The copy is checked; of those made here the newest `keep` stay. Raises HistoryDamagedError
-        if the database does not hold together.
+        if the database does not hold together. Cancelled, it leaves no copy.
         """
 
         def copy() -> Path:
             with closing(open_reader(self._path, busy_timeout_s=self._busy_timeout_s)) as db:
-                return daily_backup(db, self._path, now=now, keep=keep)
+                look = anyio.from_thread.check_cancelled
+                return daily_backup(db, self._path, now=now, keep=keep, look=look)
 
         try:
             return await anyio.to_thread.run_sync(copy, limiter=self._backup_limiter)

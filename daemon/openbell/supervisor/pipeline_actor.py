@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never, cast
@@ -78,7 +77,7 @@ class PipelineActor:
         self._is_paused = is_paused
         self._is_draining = False
         self._is_retired = is_retired
-        self._queue: deque[RunRecord] = deque()
+        self._queue: dict[str, RunRecord] = {}
         self._active: dict[str, _Active] = {}
         self._held: dict[str, _Held] = {}
         self._tasks: TaskGroup | None = None
@@ -116,7 +115,7 @@ class PipelineActor:
     def open_runs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the ids of the runs that are going on, and of those that wait."""
         return tuple(self._active), (
-            *(run.run_id for run in self._queue),
+            *self._queue,
             *self._held,
         )
 
@@ -145,7 +144,7 @@ class PipelineActor:
             case RunReleased(run_id=run_id):
                 released = self._held.pop(run_id, None)
                 if released is not None and not released.is_over:
-                    self._queue.append(released.run)
+                    self._queue[run_id] = released.run
             case _:
                 assert_never(message)
 
@@ -189,15 +188,14 @@ class PipelineActor:
         self._start_next()
 
     def _enqueue(self, run: RunRecord) -> None:
-        is_known = run.run_id in self._active or any(q.run_id == run.run_id for q in self._queue)
-        if is_known or run.run_id in self._held:
+        if any(run.run_id in known for known in (self._active, self._queue, self._held)):
             return
         if has_needs(self._pipeline, run):
             assert self._tasks is not None
             held = self._held[run.run_id] = _Held(run)
             self._tasks.start_soon(self._hold, held, name=f"needs of {run.run_id}")
         else:
-            self._queue.append(run)
+            self._queue[run.run_id] = run
 
     async def _hold(self, held: _Held) -> None:
         """Let a run wait for what it needs of other pipelines, at most as long as it may."""
@@ -216,8 +214,8 @@ class PipelineActor:
         assert self._tasks is not None
         if self._is_paused or self._is_draining:
             return
-        while self._queue and self._may_start(self._queue[0]):
-            run = self._queue.popleft()
+        while self._queue and self._may_start(run := next(iter(self._queue.values()))):
+            del self._queue[run.run_id]
             active = _Active(run)
             self._active[run.run_id] = active
             self._tasks.start_soon(self._drive, active, name=f"run {run.run_id}")
@@ -235,10 +233,9 @@ class PipelineActor:
         if held is not None:
             held.scope.cancel()
             await self._driver(held.run, self._pipeline, StopSignal()).cancelled()
-        for run in list(self._queue):
-            if run.run_id == run_id:
-                self._queue.remove(run)
-                await self._driver(run, self._pipeline, StopSignal()).cancelled()
+        run = self._queue.pop(run_id, None)
+        if run is not None:
+            await self._driver(run, self._pipeline, StopSignal()).cancelled()
 
     def _driver(self, run: RunRecord, pipeline: Pipeline, stop: StopSignal) -> RunDriver:
         return RunDriver(self._services, pipeline, run, stop, units_of=self._units)

@@ -27,6 +27,7 @@ from pathlib import Path
 import anyio
 from doubles import story
 from openbell.history.store import HistoryStore
+from openbell.model import events as ev
 
 async def submit(store, lane):
     number = 0
@@ -34,6 +35,12 @@ async def submit(store, lane):
         run_id = f"run_{lane:02}_{number:06}"
         await store.record(story.submitted(run_id), story.started(run_id))
         await store.record(story.committed(1, run_id))
+        place = {"at": story.START, "run_id": run_id, "pipeline": "eod"}
+        letter = {"letter_id": run_id, "node": "fetch", "error_kind": "late", "error": "e", "attempts": 3}
+        await store.record(
+            ev.DeadLettered(**place, **letter),
+            ev.DecisionNoted(**place, what="gave_up", reason="late"),
+        )
         os.write(1, run_id.encode() + b"\\n")
         number += 1
 
@@ -83,7 +90,12 @@ async def test_kill_9_at_any_instant_loses_nothing_that_was_acknowledged(databas
             assert reader.execute("PRAGMA foreign_key_check").fetchall() == []
             events = reader.execute("SELECT count(*) FROM events WHERE run_id IS NOT NULL")
             checkpoints = reader.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
-            assert events.fetchone()[0] == 2 * len(runs) + checkpoints
+            letters = reader.execute("SELECT count(*) FROM dead_letters").fetchone()[0]
+            decisions = reader.execute("SELECT count(*) FROM decisions").fetchone()[0]
+            assert len(acknowledged) <= letters == decisions
+            assert events.fetchone()[0] == 2 * len(runs) + checkpoints + 2 * letters
+            running = "SELECT value FROM history_counts WHERE name = 'running'"
+            assert reader.execute(running).fetchone() == (len(runs),)
     assert len(acknowledged) > 50
 
 

@@ -8,10 +8,11 @@ import anyio
 import pytest
 from doubles import story
 
+from openbell.history.retention import ROWS_A_STEP
 from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.history import RunFilter
-from openbell.model.runs import RunState
+from openbell.model.runs import NodeState, RunState
 
 pytestmark = pytest.mark.integration
 
@@ -122,3 +123,41 @@ async def test_records_go_on_while_runs_are_forgotten(history: HistoryStore) -> 
             recorded_while_pruning += 1
     assert recorded_while_pruning >= 5
     assert len(await _ids(history)) == recorded_while_pruning
+
+
+async def test_a_run_with_many_rows_is_forgotten_in_parts(
+    history: HistoryStore, database: Path
+) -> None:
+    nodes = [(f"n{number}", "noop") for number in range(3 * ROWS_A_STEP)]
+    await history.record(story.defined(), story.submitted("run_1", nodes=nodes))
+    await history.record(
+        story.started("run_1"), *(story.node(name, NodeState.SUCCESS, "run_1") for name, _ in nodes)
+    )
+    await history.record(story.finished("run_1"))
+    assert await history.prune(before=story.after(60.0), keep_runs=0) == 1
+    with closing(sqlite3.connect(database)) as reader:
+        for table in ("events WHERE run_id IS NOT NULL", "pipeline_nodes", "pipeline_runs"):
+            assert reader.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+async def test_a_copy_is_made_while_others_write_and_a_cancelled_one_leaves_nothing(
+    history: HistoryStore, database: Path
+) -> None:
+    await history.record(story.defined(), story.submitted("run_1"))
+    for attempt in range(8):
+        await history.record(story.logged("x" * 900_000, attempt=attempt + 1))
+    copies: list[Path] = []
+
+    async def copy() -> None:
+        copies.append(await history.backup(now=story.START))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(copy)
+        while not copies:
+            await history.record(story.logged("y"))
+    with closing(sqlite3.connect(copies[0])) as reader:
+        assert reader.execute("SELECT count(*) FROM node_logs").fetchone()[0] >= 8
+    with anyio.move_on_after(0.001) as scope:
+        await history.backup(now=story.after(1.0))
+    left = {path.name for path in database.parent.glob("history.sqlite.backup-*")}
+    assert left == {copies[0].name} or not scope.cancelled_caught
