@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from openbell.model.control import Submission
 from openbell.model.events import Event, FireDecided, RunSubmitted, ScheduleAdvanced
+from openbell.model.history import DuplicateFireError
 from openbell.model.pipelines import Deployment, Pipeline
 from openbell.schedule.fires import Fire
 from openbell.schedule.overlap import OverlapPolicy, admit
@@ -189,3 +190,15 @@ def _advanced(line: Line, passed: Passed, at: datetime) -> ScheduleAdvanced:
         passed_over=passed.count,
         reason=passed.reason,
     )
+
+
+def without(
+    line: Line, pipeline: Pipeline, due: Due, error: DuplicateFireError
+) -> tuple[Line, Pipeline, Due]:
+    """Return what is due without a fire that was decided before."""
+    if line.record.pipeline != error.pipeline:
+        return line, pipeline, due
+    line.forget(error.identity)
+    starts = tuple(start for start in due.starts if start.identity != error.identity)
+    skips = tuple(skip for skip in due.skips if skip.fire.identity != error.identity)
+    return line, pipeline, replace(due, starts=starts, skips=skips)

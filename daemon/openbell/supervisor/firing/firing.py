@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from typing import Protocol
 
 import anyio
 
@@ -16,7 +15,7 @@ from openbell.model.control import ConflictError, NotAcceptedError, UnknownRunEr
 from openbell.model.events import ClockJumped, Event, OverlayAdded, OverlayRemoved, ScheduleAdvanced
 from openbell.model.history import DuplicateFireError, RunFilter
 from openbell.model.pipelines import Pipeline
-from openbell.model.runs import RunRecord, RunState
+from openbell.model.runs import RunState
 from openbell.model.schedules import FireRecord, ScheduleRecord
 from openbell.schedule.errors import ScheduleError
 from openbell.schedule.fires import Fire
@@ -24,8 +23,8 @@ from openbell.schedule.planner import Planner
 from openbell.schedule.triggers import UnplannableError
 from openbell.schedule.uses import deadline, parsed
 from openbell.sdk.errors import FatalError, RetryableError
-from openbell.supervisor.definitions import Definitions
-from openbell.supervisor.firing.decisions import Batch, Decider, Load, source_calendar
+from openbell.supervisor.firing.crew import Crew
+from openbell.supervisor.firing.decisions import Batch, Decider, Load, source_calendar, without
 from openbell.supervisor.firing.line import Due, Line
 from openbell.supervisor.firing.register import Register
 from openbell.supervisor.firing.tables import Calendars, LoadedTables
@@ -45,27 +44,6 @@ _MOST_QUEUED = 100_000
 _MARGIN = timedelta(days=30)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 _SOON = timedelta(milliseconds=20)
-
-
-class Crew(Protocol):
-    """The pipelines at work, as far as their schedules ask."""
-
-    @property
-    def definitions(self) -> Definitions:
-        """What is in force."""
-        ...
-
-    def standing(self, name: str) -> str:
-        """Return how a pipeline stands: active, starting, paused, parked, refused or unknown."""
-        ...
-
-    def open_runs(self, name: str) -> tuple[Sequence[str], Sequence[str]]:
-        """Return the ids of a pipeline's runs that are going on, and of those that wait."""
-        ...
-
-    async def enqueue(self, run: RunRecord) -> None:
-        """Let a run that was accepted be worked on."""
-        ...
 
 
 class Firing:
@@ -334,7 +312,7 @@ class Firing:
         if self._is_stale or now.date() != self._day:
             is_corrected, self._is_stale, self._day = self._is_stale, False, now.date()
             changed = await self._tables.refresh()
-            await self.plan(line for line in self.lines if _is_planned_by(line, changed))
+            await self.plan(line for line in self.lines if line.is_planned_by(changed))
             if is_corrected:
                 await self._recheck(now)
         if self._is_poked:
@@ -384,7 +362,7 @@ class Firing:
             try:
                 await self._services.journal.insist(*batch.events)
             except DuplicateFireError as error:
-                dues = [_without(line, pipeline, due, error) for line, pipeline, due in dues]
+                dues = [without(line, pipeline, due, error) for line, pipeline, due in dues]
             else:
                 break
         self._settle(batch)
@@ -418,20 +396,3 @@ class Firing:
     def _load(self, pipeline: str) -> Load:
         active, waiting = self._crew.open_runs(pipeline)
         return Load(len(active), len(waiting))
-
-
-def _without(
-    line: Line, pipeline: Pipeline, due: Due, error: DuplicateFireError
-) -> tuple[Line, Pipeline, Due]:
-    """Return what is due without a fire that was decided before."""
-    if line.record.pipeline != error.pipeline:
-        return line, pipeline, due
-    line.forget(error.identity)
-    starts = tuple(start for start in due.starts if start.identity != error.identity)
-    skips = tuple(skip for skip in due.skips if skip.fire.identity != error.identity)
-    return line, pipeline, replace(due, starts=starts, skips=skips)
-
-
-def _is_planned_by(line: Line, calendars: Collection[str]) -> bool:
-    """Return whether a schedule is to be planned again when these calendars changed."""
-    return bool(line.reason) or not line.needed.isdisjoint(calendars)

@@ -132,6 +132,10 @@ class Line:
         self.reason = ""
         self._rewind(self.taken_until)
 
+    def is_planned_by(self, calendars: Collection[str]) -> bool:
+        """Return whether it is to be planned again when these calendars changed."""
+        return bool(self.reason) or not self.needed.isdisjoint(calendars)
+
     def fail(self, reason: str) -> None:
         """Have nothing due, for this reason, until it is planned again."""
         self.reason = reason

@@ -27,7 +27,8 @@ from openbell.model.schedules import (
 from openbell.schedule.errors import ScheduleError
 from openbell.schedule.uses import deadline
 from openbell.sdk.errors import Problem, SettingsError
-from openbell.supervisor.firing.firing import Crew, Firing
+from openbell.supervisor.firing.crew import Crew
+from openbell.supervisor.firing.firing import Firing
 from openbell.supervisor.firing.line import Line
 from openbell.supervisor.firing.register import key_of
 from openbell.supervisor.firing.tables import Calendars
