@@ -8,6 +8,7 @@ from typing import NewType
 RunId = NewType("RunId", str)
 JobId = NewType("JobId", str)
 AttemptId = NewType("AttemptId", str)
+LetterId = NewType("LetterId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -43,3 +44,7 @@ class IdSource:
     def attempt(self, now_us: int) -> AttemptId:
         """Return a new attempt's id."""
         return AttemptId(sortable_id("att", now_us, self._random_bits))
+
+    def letter(self, now_us: int) -> LetterId:
+        """Return a new dead letter's id."""
+        return LetterId(sortable_id("let", now_us, self._random_bits))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from openbell.model.events import AttemptFinished, Event, NodeChanged, RunFinished, RunStarted
 from openbell.model.runs import AttemptRecord, NodeState, RunRecord, RunState
+from openbell.supervisor.runs.letters import letter
 from openbell.supervisor.runs.recovered import Recovered
 from openbell.supervisor.services import Services
 
@@ -54,7 +55,8 @@ class RunLedger:
     async def end(self, state: RunState, *, error: str = "", reason: str = "") -> None:
         """Put the run's end on record, and with it that of everything in it that is still open.
 
-        All of it or nothing; a run that has ended already stays as it ended.
+        All of it or nothing; a run that has ended already stays as it ended. One that fails leaves
+        a dead letter about what was still to do.
         """
         history, now = self._services.history, self._services.clock.now()
         run = await history.run(self._run.run_id)
@@ -75,6 +77,8 @@ class RunLedger:
             for node in await history.nodes(run.run_id)
             if not node.state.is_final
         ]
+        if state is RunState.FAILED and not run.dry_run:
+            events.append(letter(self._services, run, node="", error_kind=reason, error=error))
         finished = self.finished(run.started_at, state, error=error, reason=reason)
         await self._services.journal.insist(*events, finished)
 

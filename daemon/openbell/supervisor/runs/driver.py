@@ -25,6 +25,7 @@ from openbell.supervisor.facts import facts
 from openbell.supervisor.ledger import RunLedger
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.control_work import answer_at_once
+from openbell.supervisor.runs.letters import letters_of
 from openbell.supervisor.runs.work import work_of
 from openbell.supervisor.services import Services
 
@@ -187,6 +188,8 @@ class RunDriver:
 
     def _take_in(self, completion: Completion) -> Mapping[str, Ended]:
         self._events += completion.events
+        if completion.errors:
+            self._events += letters_of(self._context, completion)
         self._errors.update(completion.errors)
         self._context.outputs.update(completion.outputs)
         self._context.outcomes.update({n: end.outcome for n, end in completion.ends.items()})

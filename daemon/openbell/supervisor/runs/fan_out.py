@@ -15,13 +15,14 @@ import anyio
 
 from openbell.execution.chains import Unit
 from openbell.execution.graph import Ended
-from openbell.model.events import Event, ItemsChanged, ItemsListed
+from openbell.model.events import DeadLettered, Event, ItemsChanged, ItemsListed
 from openbell.model.items import ItemChange, ItemRecord
 from openbell.model.runs import NodeState
 from openbell.sdk.errors import FatalError, OpenbellError
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.item_list import collected, listed, pages
 from openbell.supervisor.runs.item_work import ItemWork
+from openbell.supervisor.runs.letters import ITEMS_FAILED
 
 _BATCH = 1000
 _WINDOW = 64
@@ -50,8 +51,7 @@ class FanOut:
             tasks.start_soon(self._recorder.run)
             async with anyio.create_task_group() as instances:
                 async for found in pages(self._context, self._node.name, only_open=True):
-                    at_once = await self._begin(found, instances)
-                    await self._take(at_once)
+                    await self._take(*await self._begin(found, instances))
                     if self._context.is_interrupted:
                         break
             tasks.cancel_scope.cancel()
@@ -91,19 +91,21 @@ class FanOut:
 
     async def _begin(
         self, found: Sequence[ItemRecord], instances: anyio.abc.TaskGroup
-    ) -> list[ItemChange]:
+    ) -> tuple[list[ItemChange], list[DeadLettered]]:
         """Begin instances as there is room; return how those ended that take no time."""
         at_once: list[ItemChange] = []
+        letters: list[DeadLettered] = []
         for item in found:
             work = ItemWork(self._context, self._node, item, self._recorder.note)
             change = work.at_once()
             if change is not None:
                 at_once.append(change)
+                letters += work.letters(change)
                 continue
             if not await self._has_room():
                 break
             instances.start_soon(self._run, work)
-        return at_once
+        return at_once, letters
 
     async def _has_room(self) -> bool:
         """Wait for room; return whether the run goes on then."""
@@ -119,14 +121,14 @@ class FanOut:
         try:
             change = await work.run()
             if change is not None:
-                await self._recorder.note(change)
+                await self._recorder.note(change, work.letters(change))
                 self._count(change)
         finally:
             self._room.release()
 
-    async def _take(self, changes: Sequence[ItemChange]) -> None:
+    async def _take(self, changes: Sequence[ItemChange], letters: Sequence[DeadLettered]) -> None:
         if changes:
-            await self._recorder.record(changes)
+            await self._recorder.record(changes, letters)
             for change in changes:
                 self._count(change)
 
@@ -140,7 +142,7 @@ class FanOut:
         total, failed = sum(counts.values()), counts.get(NodeState.FAILED, 0)
         if failed:
             told = "; ".join(self._errors) or "see its items"
-            return self._failed(f"{failed:,} of {total:,} items failed: {told}", "items")
+            return self._failed(f"{failed:,} of {total:,} items failed: {told}", ITEMS_FAILED)
         name = self._node.name
         output = await collected(self._context, name)
         change = self._context.change(
@@ -174,12 +176,14 @@ class _Recorder:
         self._context = context
         self._node = node
         self._waiting: list[tuple[ItemChange, anyio.Event]] = []
+        self._letters: list[DeadLettered] = []
         self._has_some = anyio.Event()
 
-    async def note(self, change: ItemChange) -> None:
-        """Return once `change` is on disk."""
+    async def note(self, change: ItemChange, letters: Sequence[DeadLettered] = ()) -> None:
+        """Return once `change` is on disk, and its dead letter with it."""
         recorded = anyio.Event()
         self._waiting.append((change, recorded))
+        self._letters += letters
         self._has_some.set()
         await recorded.wait()
 
@@ -189,12 +193,15 @@ class _Recorder:
             await self._has_some.wait()
             self._has_some = anyio.Event()
             waiting, self._waiting = self._waiting, []
-            await self.record([change for change, _ in waiting])
+            letters, self._letters = self._letters, []
+            await self.record([change for change, _ in waiting], letters)
             for _, recorded in waiting:
                 recorded.set()
 
-    async def record(self, changes: Sequence[ItemChange]) -> None:
-        """Put changes on record."""
+    async def record(
+        self, changes: Sequence[ItemChange], letters: Sequence[DeadLettered] = ()
+    ) -> None:
+        """Put changes on record, and with them what failed for good."""
         await self._context.record(
             ItemsChanged(
                 at=self._context.services.clock.now(),
@@ -202,5 +209,6 @@ class _Recorder:
                 pipeline=self._context.run.pipeline,
                 node=self._node,
                 changes=tuple(changes),
-            )
+            ),
+            *letters,
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from openbell.execution.retry import delay_s, is_retried
+from openbell.model.events import DeadLettered
 from openbell.model.items import ItemChange, ItemRecord
 from openbell.model.pipelines import Node
 from openbell.model.runs import NodeState
@@ -23,6 +24,7 @@ from openbell.supervisor.desk import Ask
 from openbell.supervisor.dispatch import Frame
 from openbell.supervisor.runs.context import RunContext
 from openbell.supervisor.runs.item_params import ItemParams
+from openbell.supervisor.runs.letters import letter_of_item
 
 Note = Callable[[ItemChange], Awaitable[None]]
 """Puts a change on record, together with others; it is durable when this returns."""
@@ -36,6 +38,7 @@ class Trouble:
     message: str
     is_retryable: bool
     retry_after_s: float | None = None
+    traceback: str = ""
 
 
 Tried = Answer | Trouble | None
@@ -53,6 +56,7 @@ class ItemWork:
         self._params = ItemParams(context.params, item.item)
         self._attempt = item.attempts + (item.state is not NodeState.RUNNING)
         self._asked_at = item.started_at
+        self._traceback = ""
 
     def at_once(self) -> ItemChange | None:
         """Return how the instance ended if it takes no time, else None."""
@@ -88,6 +92,13 @@ class ItemWork:
             self._attempt += 1
             self._asked_at = None
         return None
+
+    def letters(self, change: ItemChange) -> Sequence[DeadLettered]:
+        """Return what is kept of the instance when `change` says that it failed for good."""
+        item = self._item.item
+        return letter_of_item(
+            self._context, self._node.name, item, change, traceback=self._traceback
+        )
 
     async def _wait_as_before(self) -> None:
         item = self._item
@@ -177,6 +188,7 @@ class ItemWork:
             message=failed.message,
             is_retryable=failed.is_retryable,
             retry_after_s=failed.retry_after_s,
+            traceback=failed.traceback,
         )
 
     def _wait_s(self, trouble: Trouble) -> float | None:
@@ -211,6 +223,7 @@ class ItemWork:
         )
 
     def _failed(self, trouble: Trouble) -> ItemChange:
+        self._traceback = trouble.traceback
         return self._change(NodeState.FAILED, trouble)
 
     def _ended(self, answer: Answer) -> ItemChange:
