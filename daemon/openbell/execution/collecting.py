@@ -15,14 +15,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from openbell.config.python_pipelines import Collected
 from openbell.execution.process import describe_exit, without_private
+from openbell.sdk.clock import Clock, SystemClock
 
-TIME_LIMIT_S = 30.0
+TIME_LIMIT_S = 20.0
+"""For all functions together, which run beside each other; less than a client waits for a reload."""
+
 LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 _TAIL_CHARS = 400
 
@@ -33,48 +37,79 @@ def collect(
     *,
     env: Mapping[str, str],
     time_limit_s: float = TIME_LIMIT_S,
+    clock: Clock | None = None,
 ) -> tuple[Collected, ...]:
     """Return what each of `functions` returns; one that fails has an error in words."""
-    return tuple(_called(name, folder, env, time_limit_s=time_limit_s) for name in functions)
+    clock = clock or SystemClock()
+    deadline_s = clock.monotonic() + time_limit_s
+    with ExitStack() as stack:
+        calls = [
+            stack.enter_context(_Call(function, time_limit_s).begun(folder, env))
+            for function in functions
+        ]
+        return tuple(call.answer(deadline_s - clock.monotonic()) for call in calls)
 
 
-def _called(
-    function: str, folder: Path, env: Mapping[str, str], *, time_limit_s: float
-) -> Collected:
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+class _Call:
+    """One function in its process."""
+
+    def __init__(self, function: str, time_limit_s: float) -> None:
+        self._function = function
+        self._time_limit_s = time_limit_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._refusal = ""
+
+    @contextlib.contextmanager
+    def begun(self, folder: Path, env: Mapping[str, str]) -> Iterator[Self]:
+        """Start the process; in the end it is gone, with all that it started."""
+        with tempfile.TemporaryFile() as self._answer, tempfile.TemporaryFile() as self._said:
+            try:
+                self._process = self._start(folder, env)
+            except OSError as error:
+                self._refusal = f"cannot be called: {error}"
+            try:
+                yield self
+            finally:
+                self._end()
+
+    def answer(self, left_s: float) -> Collected:
+        """Return what the function returned within `left_s` seconds, or what went wrong."""
+        if self._process is None:
+            return Collected(function=self._function, error=self._refusal)
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [
-                    sys.executable,
-                    "-m",
-                    "openbell.execution.worker.definitions",
-                    function,
-                    str(folder),
-                    str(answer.fileno()),
-                    str(LARGEST_ANSWER_BYTES),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                pass_fds=(answer.fileno(),),
-                env=without_private(env),
-                start_new_session=True,
-            )
-        except OSError as error:
-            return Collected(function=function, error=f"cannot be called: {error}")
-        try:
-            exit_code = process.wait(time_limit_s)
+            exit_code = self._process.wait(max(0.0, left_s))
         except subprocess.TimeoutExpired:
             return Collected(
-                function=function,
-                error=f"did not return within {time_limit_s:g} s",
+                function=self._function,
+                error=f"did not return within {self._time_limit_s:g} s",
                 hint="a definition is computed whenever the configuration is read: keep it quick",
             )
-        finally:
+        return _answer(self._function, exit_code, self._answer, self._said)
+
+    def _start(self, folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [
+                sys.executable,
+                "-m",
+                "openbell.execution.worker.definitions",
+                self._function,
+                str(folder),
+                str(self._answer.fileno()),
+                str(LARGEST_ANSWER_BYTES),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._said,
+            stderr=self._said,
+            pass_fds=(self._answer.fileno(),),
+            env=without_private(env),
+            start_new_session=True,
+        )
+
+    def _end(self) -> None:
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        return _answer(function, exit_code, answer, said)
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 def _answer(function: str, exit_code: int, answer: IO[bytes], said: IO[bytes]) -> Collected:
