@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from openbell.config.substitution import fill_params
+from openbell.config.substitution import fill_params, param_names
 from openbell.execution.chains import Unit
 from openbell.execution.protocol import (
     ChainTask,
@@ -26,6 +26,7 @@ from openbell.sdk.errors import FatalError
 from openbell.sdk.schemas import SCHEMAS
 from openbell.sdk.values import BarWidth, SessionTable, to_us
 from openbell.supervisor.facts import session_of
+from openbell.supervisor.made import Made
 from openbell.supervisor.services import Services
 from openbell.supervisor.span import FIRST_LABEL, MARGIN, Coverage, cover
 
@@ -93,6 +94,9 @@ class Frame:
     outputs: Mapping[str, Mapping[str, Any]]
     item: Any = None
     item_number: int = -1
+
+
+_MOST_MADE = 10_000
 
 
 class Dispatcher:
@@ -220,24 +224,19 @@ class Dispatcher:
     ) -> ChainTask:
         """Return the task of one attempt of `chain`."""
         services = self._services
-        chain = replace(
-            chain,
-            nodes=tuple(
-                replace(node, settings=_filled(node.settings, frame.params)) for node in chain.nodes
-            ),
-        )
+        made = self._made(chain, frame.params)
+        chain = made.filled
         if chain.reads is not None and chain.reads not in frame.outputs:
             raise FatalError(f"node {chain.reads!r} made no rows that {chain.name!r} could take")
         is_source = chain.reads is None
         storage = [str(n.settings.get("to", "primary")) for n in chain.nodes if n.op == "write"]
-        inside = {node.name for node in chain.nodes}
         state_dir = services.state_dir
         return ChainTask(
             attempt_id=frame.attempt_id,
             run_id=run.run_id,
             pipeline=run.pipeline,
             attempt=frame.attempt,
-            nodes=tuple(self._node(node, inside) for node in chain.nodes),
+            nodes=made.nodes,
             dataset=self._dataset(dataset, covered.sessions, covered, storage),
             providers={dataset.provider: self._provider(dataset.provider)} if is_source else {},
             backends={name: self.backend(name) for name in storage},
@@ -255,6 +254,27 @@ class Dispatcher:
             spool={name: self._spool(run.run_id, name) for name in sorted(chain.spooled)},
             spool_before=self._spool_before(run, chain, checkpoint),
         )
+
+    def _made(self, chain: Unit, params: Mapping[str, Any]) -> Made:
+        """Return a chain and its node tasks; what no parameter has a part in is made once."""
+        kept = self._services.made
+        known = kept.get(id(chain))
+        if known is not None and known.chain is chain:
+            return known
+        filled = tuple(
+            replace(node, settings=_filled(node.settings, params)) for node in chain.nodes
+        )
+        inside = {node.name for node in filled}
+        made = Made(
+            chain=chain,
+            filled=replace(chain, nodes=filled),
+            nodes=tuple(self._node(node, inside) for node in filled),
+        )
+        if not any(param_names(node.settings) for node in chain.nodes):
+            if len(kept) >= _MOST_MADE:
+                kept.clear()
+            kept[id(chain)] = made
+        return made
 
     def _spool_before(
         self, run: RunRecord, chain: Unit, checkpoint: Checkpoint | None

@@ -20,6 +20,7 @@ from openbell.sdk.clock import Clock
 from openbell.sdk.values import SessionTable
 from openbell.supervisor.desk import Desk
 from openbell.supervisor.journal import Journal
+from openbell.supervisor.made import Made
 from openbell.supervisor.signals import Signals
 
 
@@ -55,7 +56,8 @@ class Doors(Protocol):
 class Services:
     """The stages that supervisor and actors work with. `deployment` is replaced by a reload.
 
-    `redact` takes the secrets out of a text that a node's code wrote or raised.
+    `redact` takes the secrets out of a text that a node's code wrote or raised. `made` keeps parts
+    of tasks by the id of their chain.
     """
 
     clock: Clock
@@ -75,6 +77,7 @@ class Services:
     desk: Desk = field(init=False)
     doors: Doors = field(init=False)
     signals: Signals = field(default_factory=Signals)
+    made: dict[int, Made] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Open the desk with the deployment's limits, and let the journal wake who waits."""
