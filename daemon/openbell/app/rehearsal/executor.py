@@ -79,7 +79,7 @@ class RehearsedWorkers:
     async def _call(self, task: NodeCall) -> Done | Failed:
         node = task.node
         declared = self._pipelines[task.pipeline].rehearsal.get(node.name)
-        await self._pass(task, node, None, 0)
+        await self._pass(await self._duration_s(task, node, None, 0))
         if self._fails(task, node, declared):
             return _failure(node, {})
         outcome = declared.outcome if declared else _SUCCESS
@@ -93,10 +93,16 @@ class RehearsedWorkers:
             return Done(ends=self._ends(task, 0), is_interrupted=stop.is_interrupt)
         rows = row_count(task.dataset)
         declared = self._pipelines[task.pipeline].rehearsal
+        duration_s = 0.0
+        failed: NodeTask | None = None
         for node in task.nodes:
-            await self._pass(task, node, task.dataset, rows)
+            duration_s += await self._duration_s(task, node, task.dataset, rows)
             if self._fails(task, node, declared.get(node.name)):
-                return _failure(node, self._ends(task, 0))
+                failed = node
+                break
+        await self._pass(duration_s)
+        if failed is not None:
+            return _failure(failed, self._ends(task, 0))
         outputs: dict[str, dict[str, Any]] = {
             name: {"kind": "spool", "path": path, "rows": rows} for name, path in task.spool.items()
         }
@@ -111,22 +117,26 @@ class RehearsedWorkers:
         run = self._whose_run(task.run_id)
         return chance(self._seed, run, node.name, item, task.attempt) < declared.fail_rate
 
-    async def _pass(
+    async def _pass(self, duration_s: float) -> None:
+        if duration_s > 0:
+            await self._clock.sleep(duration_s)
+
+    async def _duration_s(
         self, task: ChainTask | NodeCall, node: NodeTask, dataset: DatasetTask | None, rows: int
-    ) -> None:
-        """Let a node take its time: declared, a part of the pipeline's, or by its work."""
+    ) -> float:
+        """Return a node's time: declared, a part of the pipeline's, or by its work.
+
+        Budgets of providers are waited for here.
+        """
         pipeline = self._pipelines[task.pipeline]
         declared = pipeline.rehearsal.get(node.name)
         if declared is not None:
-            duration_s = declared.duration_s
-        elif pipeline.expected_s is not None:
-            duration_s = pipeline.expected_s / len(pipeline.nodes)
-        elif dataset is not None and node.op == "ingest":
-            duration_s = await self._requests(dataset, rows) * REQUEST_S
-        else:
-            duration_s = rows / ROWS_PER_S
-        if duration_s > 0:
-            await self._clock.sleep(duration_s)
+            return declared.duration_s
+        if pipeline.expected_s is not None:
+            return pipeline.expected_s / len(pipeline.nodes)
+        if dataset is not None and node.op == "ingest":
+            return await self._requests(dataset, rows) * REQUEST_S
+        return rows / ROWS_PER_S
 
     async def _requests(self, dataset: DatasetTask, rows: int) -> int:
         """Wait for the provider's budget as often as a fetch would; return how often."""
