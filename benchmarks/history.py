@@ -1,6 +1,7 @@
 """How many transitions a second does history record, and how long does a lone caller wait?
 
-A unit of work is one `record` call with one event, durable when it returns. Rounds use a fresh
+A unit of work is one `record` call, durable when it returns: with one event, or with the steps of a
+layer of a graph (40). Rounds use a fresh
 database each in `--dir` (a real disk, not tmpfs). For scale the same event rows are written with
 plain sqlite3: one synced transaction an event, the least that durability costs without groups.
 
@@ -77,6 +78,54 @@ async def concurrent(store: HistoryStore, *, callers: int, runs: int) -> float:
     return runs * 8 / (time.perf_counter() - began)
 
 
+LAYERS, WIDTH = 10, 20
+
+
+def layers(run_id: str) -> list[list[ev.Event]]:
+    """Return the events of a run of 200 nodes in workers, as its driver records them."""
+    names = [[f"n{layer:02}{k:02}" for k in range(WIDTH)] for layer in range(LAYERS)]
+    same: dict[str, Any] = {"at": AT, "run_id": run_id, "pipeline": PIPELINE}
+    calls: list[list[ev.Event]] = [
+        [
+            ev.RunSubmitted(
+                **same,
+                job_id=run_id,
+                workflow_version=1,
+                mode="interval",
+                nodes=[(name, "python") for layer in names for name in layer],
+            ),
+            ev.RunStarted(**same),
+        ]
+    ]
+    for layer in names:
+        began: list[ev.Event] = []
+        ended: list[ev.Event] = []
+        for name in layer:
+            node = {**same, "node": name}
+            attempt = {**node, "attempt_id": f"att_{run_id}{name}", "number": 1}
+            began.append(ev.AttemptStarted(**attempt))
+            began.append(ev.NodeChanged(**node, state=NodeState.RUNNING, attempt=1))
+            ended.append(ev.AttemptFinished(**attempt, state="success", duration_s=1.0))
+            ended.append(ev.NodeChanged(**node, state=NodeState.SUCCESS, attempt=1))
+        calls += [began, ended]
+    return [*calls, [ev.RunFinished(**same, job="", state=RunState.SUCCESS, duration_s=1.0)]]
+
+
+async def batched(store: HistoryStore, *, callers: int) -> float:
+    """Return transitions a second of so many such runs at once, a call for each half of a layer."""
+    plans = [layers(f"run_{lane:07}") for lane in range(callers)]
+
+    async def caller(lane: int) -> None:
+        for events in plans[lane]:
+            await store.record(*events)
+
+    began = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        for lane in range(callers):
+            tasks.start_soon(caller, lane)
+    return sum(len(events) for plan in plans for events in plan) / (time.perf_counter() - began)
+
+
 async def alone(store: HistoryStore, *, runs: int) -> list[float]:
     """Return each call's milliseconds for one caller."""
     waits_ms: list[float] = []
@@ -141,6 +190,14 @@ async def main() -> None:
 
             rates = await rounds(folder, together)
             print(f"{callers:4} callers: {shown(rates, 'transitions/s')}")
+
+        for callers in (1, 10):
+
+            async def graphs(store: HistoryStore, callers: int = callers) -> float:
+                return await batched(store, callers=callers)
+
+            rates = await rounds(folder, graphs)
+            print(f"{callers:4} runs of 200 nodes in batches: {shown(rates, 'transitions/s')}")
 
         async def one_median(store: HistoryStore) -> float:
             return statistics.median(await alone(store, runs=60))

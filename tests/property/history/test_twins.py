@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 from doubles import story
+from doubles.twins import TwinMachine
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from typing_extensions import override
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
-from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.calendars import Overlay
-from openbell.model.history import History, RecordRefusedError, RunFilter
-from openbell.model.letters import MAX_DECISIONS, LetterFilter, LetterState
-from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.model.history import History, RunFilter
+from openbell.model.runs import NodeState, RunState, Totals
 from openbell.model.schedules import FireRecord, ScheduleUse
-from openbell.testing import MemoryHistory
 
 pytestmark = pytest.mark.property
 
@@ -57,39 +50,12 @@ def _steps(run_id: str, at_s: float) -> st.SearchStrategy[ev.Event]:
     )
 
 
-class Twins(RuleBasedStateMachine):
+class Twins(TwinMachine):
     """Tells both the same; each step is taken by both or refused by both."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stack = ExitStack()
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
-        self._portal: BlockingPortal = self._stack.enter_context(start_blocking_portal())
-        store = HistoryStore(Path(folder) / "history.sqlite")
-        self._stack.enter_context(self._portal.wrap_async_context_manager(store))
-        self._twins: tuple[History, History] = (MemoryHistory(), store)
-        self._tell(story.defined(), story.defined(pipeline="other"))
-
-    @override
-    def teardown(self) -> None:
-        self._stack.close()
-
-    def _ask(self, question: Callable[[History], Awaitable[Any]]) -> None:
-        in_memory, on_disk = [self._portal.call(question, twin) for twin in self._twins]
-        assert in_memory == on_disk
-
-    def _tell(self, *events: ev.Event) -> None:
-        async def told(twin: History) -> object:
-            try:
-                return await twin.record(*events)
-            except (RecordRefusedError, IllegalStepError) as error:
-                return type(error), str(error).partition(" (")[0]
-
-        self._ask(told)
 
     @rule(run_id=runs, pipeline=pipelines, version=st.integers(1, 3), key=st.none() | short_text)
     def submit(self, run_id: str, pipeline: str, version: int, key: str | None) -> None:
-        self._tell(
+        self.tell(
             story.submitted(
                 run_id, pipeline=pipeline, workflow_version=version, idempotency_key=key
             )
@@ -97,19 +63,19 @@ class Twins(RuleBasedStateMachine):
 
     @rule(run_id=runs, at_s=seconds)
     def start(self, run_id: str, at_s: float) -> None:
-        self._tell(story.started(run_id, at_s=at_s))
+        self.tell(story.started(run_id, at_s=at_s))
 
     @rule(run_id=runs, state=st.sampled_from(list(RunState)), at_s=seconds)
     def finish(self, run_id: str, state: RunState, at_s: float) -> None:
-        self._tell(story.finished(run_id, state, at_s=at_s))
+        self.tell(story.finished(run_id, state, at_s=at_s))
 
     @rule(run_id=runs)
     def begin_run(self, run_id: str) -> None:
-        self._tell(story.submitted(run_id), story.started(run_id))
+        self.tell(story.submitted(run_id), story.started(run_id))
 
     @rule(steps=st.lists(st.tuples(runs, seconds).flatmap(lambda of: _steps(*of)), max_size=12))
     def take_many_steps_at_once(self, steps: list[ev.Event]) -> None:
-        self._tell(*steps)
+        self.tell(*steps)
 
     @rule(run_ids=st.lists(runs, min_size=1, unique=True), at_s=seconds, order=st.randoms())
     def take_many_legal_steps_at_once(self, run_ids: list[str], at_s: float, order: Random) -> None:
@@ -118,11 +84,11 @@ class Twins(RuleBasedStateMachine):
         events: list[ev.Event] = []
         while left := [steps for steps in left if steps]:
             events.append(order.choice(left).pop(0))
-        self._tell(*events)
+        self.tell(*events)
 
     @rule(run_id=runs)
     def cancel(self, run_id: str) -> None:
-        self._tell(ev.RunCancelRequested(at=story.START, run_id=run_id, pipeline="eod"))
+        self.tell(ev.RunCancelRequested(at=story.START, run_id=run_id, pipeline="eod"))
 
     @rule(
         run_id=runs,
@@ -147,7 +113,7 @@ class Twins(RuleBasedStateMachine):
         retry_at_s: float | None,
     ) -> None:
         retry_at = None if retry_at_s is None else story.after(retry_at_s)
-        self._tell(
+        self.tell(
             story.node(
                 node,
                 state,
@@ -162,7 +128,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(run_id=runs, number=st.integers(1, 3))
     def start_attempt(self, run_id: str, number: int) -> None:
-        self._tell(story.attempt_started(run_id, number))
+        self.tell(story.attempt_started(run_id, number))
 
     @rule(
         run_id=runs,
@@ -170,15 +136,15 @@ class Twins(RuleBasedStateMachine):
         state=st.sampled_from(["success", "failed", "interrupted", "running"]),
     )
     def finish_attempt(self, run_id: str, number: int, state: str) -> None:
-        self._tell(story.attempt_finished(run_id, number, state))
+        self.tell(story.attempt_finished(run_id, number, state))
 
     @rule(run_id=runs, next_chunk=st.integers(1, 6), key=st.none() | st.just("shared"))
     def commit(self, run_id: str, next_chunk: int, key: str | None) -> None:
-        self._tell(story.committed(next_chunk, run_id, key=key))
+        self.tell(story.committed(next_chunk, run_id, key=key))
 
     @rule(run_id=runs, chunk=st.integers(0, 3))
     def check(self, run_id: str, chunk: int) -> None:
-        self._tell(story.checked(run_id, chunk))
+        self.tell(story.checked(run_id, chunk))
 
     @rule(
         run_id=runs,
@@ -188,15 +154,15 @@ class Twins(RuleBasedStateMachine):
     )
     def log(self, run_id: str, attempt: int, texts: list[str], repeat: int) -> None:
         long_texts = [text * repeat for text in texts]
-        self._tell(story.logged(*long_texts, run_id=run_id, attempt=attempt))
+        self.tell(story.logged(*long_texts, run_id=run_id, attempt=attempt))
 
     @rule(pipeline=pipelines, version=st.integers(1, 3))
     def define(self, pipeline: str, version: int) -> None:
-        self._tell(story.defined(version, pipeline=pipeline))
+        self.tell(story.defined(version, pipeline=pipeline))
 
     @rule(pipeline=pipelines)
     def retire(self, pipeline: str) -> None:
-        self._tell(ev.WorkflowRetired(at=story.START, pipeline=pipeline))
+        self.tell(ev.WorkflowRetired(at=story.START, pipeline=pipeline))
 
     @rule(number=st.integers(1, 2), meaning=st.sampled_from(["m", "n"]), at_s=seconds)
     def add_schedule(self, number: int, meaning: str, at_s: float) -> None:
@@ -210,15 +176,15 @@ class Twins(RuleBasedStateMachine):
             origin="api",
             by="u",
         )
-        self._tell(event)
-        self._ask(lambda twin: twin.schedules(with_removed=True))
+        self.tell(event)
+        self.ask(lambda twin: twin.schedules(with_removed=True))
 
     @rule(number=st.integers(1, 2), at_s=seconds, paused=st.none() | st.booleans())
     def remove_or_pause_schedule(self, number: int, at_s: float, *, paused: bool | None) -> None:
         place: Any = {"at": story.after(at_s), "schedule_id": f"sch_{number}", "pipeline": "eod"}
         removed = ev.ScheduleRemoved(**place, by="u")
-        self._tell(removed if paused is None else ev.SchedulePaused(**place, paused=paused))
-        self._ask(lambda twin: twin.schedules())
+        self.tell(removed if paused is None else ev.SchedulePaused(**place, paused=paused))
+        self.ask(lambda twin: twin.schedules())
 
     @rule(
         number=st.integers(1, 3),
@@ -241,14 +207,14 @@ class Twins(RuleBasedStateMachine):
             run_id="run_9" if is_run else None,
             until=None if until_s is None else story.after(until_s),
         )
-        self._tell(event)
-        self._ask(lambda twin: twin.fires())
-        self._ask(lambda twin: twin.fires(pipeline="eod", limit=2))
+        self.tell(event)
+        self.ask(lambda twin: twin.fires())
+        self.ask(lambda twin: twin.fires(pipeline="eod", limit=2))
 
     @rule(number=st.integers(1, 3), until_s=seconds, count=st.integers(0, 2))
     def advance_schedule(self, number: int, until_s: float, count: int) -> None:
         until = story.after(until_s)
-        self._tell(
+        self.tell(
             ev.ScheduleAdvanced(
                 at=until,
                 schedule_id=f"sch_{number}",
@@ -269,81 +235,16 @@ class Twins(RuleBasedStateMachine):
                 within,
             )
 
-        self._ask(answers)
+        self.ask(answers)
 
     @rule(pipeline=pipelines, paused=st.booleans())
     def pause_pipeline(self, pipeline: str, *, paused: bool) -> None:
-        self._tell(ev.PipelinePaused(at=story.START, pipeline=pipeline, paused=paused, by="u"))
-        self._ask(lambda twin: twin.pauses())
-
-    @rule(
-        number=st.integers(1, 4), run_id=runs, item=st.none() | st.integers(0, 2), error=short_text
-    )
-    def write_letter(self, number: int, run_id: str, item: int | None, error: str) -> None:
-        event = ev.DeadLettered(
-            at=story.after(number),
-            letter_id=f"letter_{number}",
-            run_id=run_id,
-            pipeline="eod" if number % 2 else "other",
-            node="fetch",
-            item=item,
-            error_kind="transient",
-            error=error,
-            attempts=number,
-            params={"error": error},
-            input=None if item is None else {"kind": "value", "value": [error]},
-        )
-        self._tell(event)
-
-    @rule(number=st.integers(1, 4), at_s=seconds, run_id=st.none() | runs, by=short_text)
-    def settle_letter(self, number: int, at_s: float, run_id: str | None, by: str) -> None:
-        place: Any = {"at": story.after(at_s), "letter_id": f"letter_{number}", "pipeline": "eod"}
-        if run_id is None:
-            self._tell(ev.LetterPurged(**place, by=by))
-        else:
-            self._tell(ev.LetterReplayed(**place, run_id=run_id, by=by))
-        self._ask(lambda twin: twin.dead_letter(f"letter_{number}"))
-
-    @rule(
-        pipeline=st.none() | pipelines,
-        state=st.none() | st.sampled_from(list(LetterState)),
-        before=st.none() | st.sampled_from(["letter_2", "letter_4"]),
-        limit=st.integers(1, 4),
-    )
-    def list_letters(
-        self, pipeline: str | None, state: LetterState | None, before: str | None, limit: int
-    ) -> None:
-        wanted = LetterFilter(pipeline=pipeline, state=state, before=before, limit=limit)
-        self._ask(lambda twin: twin.dead_letters(wanted))
-
-    @rule(
-        run_id=st.none() | runs,
-        pipeline=pipelines,
-        node=st.sampled_from(["", "fetch"]),
-        what=st.sampled_from(["queued", "held"]),
-        times=st.sampled_from([1, 2, MAX_DECISIONS + 3]),
-    )
-    def decide(
-        self, *, run_id: str | None, pipeline: str, node: str, what: str, times: int
-    ) -> None:
-        for number in range(times):
-            event = ev.DecisionNoted(
-                at=story.after(number),
-                pipeline=pipeline,
-                run_id=run_id,
-                node=node,
-                what=what,
-                reason=f"because of {number}",
-            )
-            self._tell(event)
-            self._tell(event)
-        self._ask(lambda twin: twin.decisions(run_id=run_id, limit=3))
-        self._ask(lambda twin: twin.decisions(pipeline=pipeline, before=9))
-        self._ask(lambda twin: twin.decisions(limit=1000))
+        self.tell(ev.PipelinePaused(at=story.START, pipeline=pipeline, paused=paused, by="u"))
+        self.ask(lambda twin: twin.pauses())
 
     @rule(pipeline=st.none() | pipelines, after=st.just("") | runs, limit=st.integers(1, 4))
     def go_on_with_open_runs(self, pipeline: str | None, after: str, limit: int) -> None:
-        self._ask(lambda twin: twin.open_runs(pipeline=pipeline, after=after, limit=limit))
+        self.ask(lambda twin: twin.open_runs(pipeline=pipeline, after=after, limit=limit))
 
     @rule(number=st.integers(1, 3), at_s=seconds, closed=st.booleans(), by=short_text)
     def add_overlay(self, *, number: int, at_s: float, closed: bool, by: str) -> None:
@@ -357,23 +258,23 @@ class Twins(RuleBasedStateMachine):
         event = ev.OverlayAdded(
             at=story.after(at_s), overlay_id=f"ovl_{number}", overlay=overlay, by=by
         )
-        self._tell(event)
+        self.tell(event)
 
     @rule(number=st.integers(1, 3), at_s=seconds)
     def remove_overlay(self, number: int, at_s: float) -> None:
         event = ev.OverlayRemoved(
             at=story.after(at_s), overlay_id=f"ovl_{number}", calendar="XNYS", by="u"
         )
-        self._tell(event)
-        self._ask(lambda twin: twin.overlays())
+        self.tell(event)
+        self.ask(lambda twin: twin.overlays())
 
     @rule(at_s=seconds)
     def stop(self, at_s: float) -> None:
-        self._tell(ev.DaemonStopping(at=story.after(at_s), how="fast", running=1))
+        self.tell(ev.DaemonStopping(at=story.after(at_s), how="fast", running=1))
 
     @rule(before_s=seconds, keep_runs=st.integers(0, 4))
     def prune(self, before_s: float, keep_runs: int) -> None:
-        self._ask(lambda twin: twin.prune(before=story.after(before_s), keep_runs=keep_runs))
+        self.ask(lambda twin: twin.prune(before=story.after(before_s), keep_runs=keep_runs))
 
     @rule(
         pipeline=st.none() | pipelines,
@@ -394,28 +295,28 @@ class Twins(RuleBasedStateMachine):
         wanted = RunFilter(
             pipeline=pipeline, job_id=job_id, states=tuple(states), before=before, limit=limit
         )
-        self._ask(lambda twin: twin.runs(wanted))
+        self.ask(lambda twin: twin.runs(wanted))
 
     @rule(after_id=st.integers(0, 40), limit=st.integers(1, 10), run_id=st.none() | runs)
     def page(self, after_id: int, limit: int, run_id: str | None) -> None:
-        self._ask(lambda twin: twin.events(after_id=after_id, limit=limit, run_id=run_id))
+        self.ask(lambda twin: twin.events(after_id=after_id, limit=limit, run_id=run_id))
 
     @rule(run_id=runs)
     def look_at_a_run(self, run_id: str) -> None:
-        self._ask(lambda twin: twin.nodes(run_id))
-        self._ask(lambda twin: twin.attempts(run_id))
-        self._ask(lambda twin: twin.checkpoint(run_id, "fetch"))
-        self._ask(lambda twin: twin.logs(run_id))
-        self._ask(lambda twin: twin.quality(run_id))
+        self.ask(lambda twin: twin.nodes(run_id))
+        self.ask(lambda twin: twin.attempts(run_id))
+        self.ask(lambda twin: twin.checkpoint(run_id, "fetch"))
+        self.ask(lambda twin: twin.logs(run_id))
+        self.ask(lambda twin: twin.quality(run_id))
 
     @invariant()
     def everything_else_is_the_same(self) -> None:
-        self._ask(lambda twin: twin.runs(RunFilter()))
-        self._ask(lambda twin: twin.durations("eod", limit=3))
-        self._ask(lambda twin: twin.last_event_id())
-        self._ask(lambda twin: twin.workflows())
-        self._ask(lambda twin: twin.lineage("bars"))
-        self._ask(_totals)
+        self.ask(lambda twin: twin.runs(RunFilter()))
+        self.ask(lambda twin: twin.durations("eod", limit=3))
+        self.ask(lambda twin: twin.last_event_id())
+        self.ask(lambda twin: twin.workflows())
+        self.ask(lambda twin: twin.lineage("bars"))
+        self.ask(_totals)
 
 
 async def _totals(twin: History) -> dict[str, Any]:
