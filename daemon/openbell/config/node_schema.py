@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -30,6 +30,14 @@ Texts = Annotated[
 ]
 
 
+_CLASSES = {"enum": list(get_args(ErrorClass))}
+ErrorClasses = Annotated[
+    tuple[ErrorClass, ...],
+    BeforeValidator(listed),
+    WithJsonSchema({"anyOf": [_CLASSES, {"type": "array", "items": _CLASSES}]}),
+]
+
+
 class RetrySection(Section):
     """When a failed attempt is tried again."""
 
@@ -37,9 +45,7 @@ class RetrySection(Section):
     backoff_seconds: Float = Field(default=5.0, ge=0, description="wait after the first failure")
     multiplier: Float = Field(default=2.0, ge=1, le=100, description="each wait is longer by this")
     max_backoff_seconds: Float = Field(default=300.0, ge=0, description="the longest wait")
-    on: Annotated[tuple[ErrorClass, ...], BeforeValidator(listed)] = Field(
-        default=RETRIED, description="after which errors; fatal ones never"
-    )
+    on: ErrorClasses = Field(default=RETRIED, description="after which errors; fatal ones never")
 
 
 class RehearsalSection(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from openbell.config.fields import (
     ClockTime,
@@ -154,7 +154,11 @@ class PipelineSection(Section):
     nodes: dict[Name, dict[str, Any]] = Field(min_length=1, description="the graph")
 
 
-Slots = Annotated[Int, Field(ge=1, le=10_000)]
+Slots = Annotated[
+    Int,
+    Field(ge=1, le=10_000),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10_000}),
+]
 
 
 class OverlaySection(Section):

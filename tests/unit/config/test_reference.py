@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from openbell.config.json_schema import json_schema
 from openbell.config.node_schema import NodeSection
 from openbell.config.reader import read_text
 from openbell.config.schema import Configuration, JobSection, PipelineSection
+from openbell.sdk.hooks import TemplateSpec
 
 pytestmark = pytest.mark.unit
 
@@ -138,6 +140,46 @@ def test_the_demo_is_of_this_schema_but_for_its_plugins_keys() -> None:
 def test_the_schema_refuses_what_a_reader_would_see(old: str, new: str) -> None:
     assert old in EXAMPLE
     assert schema_errors(EXAMPLE.replace(old, new)) != []
+
+
+GRAPHS = """\
+version: 2
+pools: {vendor: 3}
+pipelines_from: m:f
+pipelines:
+  p:
+    after: q
+    needs_dataset: {bars: session}
+    give_up: 2h
+    rehearsal: {a: {duration: 4s, outcome: success}}
+    nodes:
+      a: {op: ingest, dataset: bars, retry: {on: [any]}, pool: vendor}
+      b: {op: ingest, dataset: bars, retry: {on: timeout}, for_each: {param: x}, trigger: all_done}
+  q: {template: daily, with: {dataset: bars}, priority: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("vendor: 3", "vendor: 0"),
+        ("session}", "sesion}"),
+        ("[any]", "[anny]"),
+        ("on: timeout", "on: timeut"),
+        ("all_done", "al_done"),
+        ("priority: 3", "priority: 10"),
+        ("template: daily", "template: dayly"),
+        ("    nodes:", "    nods:"),
+        ("{duration: 4s", "{fail_rate: 2"),
+    ],
+)
+def test_the_schema_knows_graphs_pools_and_templates(old: str, new: str) -> None:
+    daily = TemplateSpec(name="daily", resource="p:daily.yaml")
+    schema = json_schema(replace(RegistryDouble(), templates={"daily": daily}))
+    validator = jsonschema.Draft202012Validator(schema)
+    assert list(validator.iter_errors(read_text(GRAPHS, FILE).plain())) == []
+    changed = read_text(GRAPHS.replace(old, new), FILE).plain()
+    assert list(validator.iter_errors(changed)) != []
 
 
 def test_the_schema_lets_substitutions_stand_for_numbers() -> None:
