@@ -7,6 +7,7 @@ from typing import assert_never
 
 from openbell.history import (
     apply_calendars,
+    apply_control,
     apply_graph,
     apply_letters,
     apply_nodes,
@@ -71,6 +72,8 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             | ev.ItemsChanged()
         ):
             apply_graph.apply(db, event)
+        case ev.RunPaused() | ev.RunPrioritized() | ev.NodeEndRequested() | ev.NodesTakenOver():
+            apply_control.apply(db, event)
         case (
             ev.ActorCrashed()
             | ev.PipelineParked()

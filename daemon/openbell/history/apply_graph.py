@@ -47,9 +47,13 @@ def _change_approval(db: Statements, event: ev.ApprovalAsked | ev.ApprovalAnswer
             "deadline_at_us": None if event.deadline_at is None else to_us(event.deadline_at),
         }
         db.run("ask_approval", row)
-    elif db.run("answer_approval", row | {"label": event.label, "by": event.by}).rowcount == 0:
+    elif db.run("answer_approval", row | _answer(event)).rowcount == 0:
         reason = f"node {event.node!r} of run {event.run_id!r} asks nothing"
         raise RecordRefusedError(event.name, reason)
+
+
+def _answer(event: ev.ApprovalAnswered) -> dict[str, str]:
+    return {"label": event.label, "by": event.by, "comment": event.comment}
 
 
 def _list_items(db: Statements, event: ev.ItemsListed) -> None:

@@ -39,6 +39,10 @@ OtherEvent: TypeAlias = (
     | ev.ScheduleAdvanced
     | ev.ClockJumped
     | ev.PipelinePaused
+    | ev.RunPaused
+    | ev.RunPrioritized
+    | ev.NodeEndRequested
+    | ev.NodesTakenOver
     | ev.RunHeld
     | ev.ApprovalAsked
     | ev.ApprovalAnswered

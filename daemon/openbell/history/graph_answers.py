@@ -8,7 +8,7 @@ from datetime import datetime
 from openbell.history.connections import Readers
 from openbell.history.records import Row
 from openbell.model.bodies import decode_body
-from openbell.model.items import ApprovalRecord, ItemRecord
+from openbell.model.items import ApprovalRecord, ItemRecord, NodeRequest
 from openbell.model.runs import NodeState
 from openbell.sdk.values import from_us, to_us
 
@@ -50,6 +50,20 @@ def approval_record(row: Row) -> ApprovalRecord:
         label=row[8],
         answered_by=row[9],
         answered_at=_instant(row[10]),
+        comment=row[11],
+    )
+
+
+def node_request(row: Row) -> NodeRequest:
+    """Return how somebody asked for a node to end from a row of `node_requests`."""
+    return NodeRequest(
+        run_id=row[0],
+        node=row[1],
+        state=NodeState(row[2]),
+        outcome=row[3],
+        reason=row[4],
+        asked_by=row[5],
+        asked_at=from_us(row[6]),
     )
 
 
@@ -82,6 +96,10 @@ class GraphAnswers:
         """See `History`."""
         query = "open_approvals" if run_id is None else "approvals_of_run"
         return await self._readers.rows(query, {"run_id": run_id}, approval_record)
+
+    async def node_requests(self, run_id: str) -> Sequence[NodeRequest]:
+        """See `History`."""
+        return await self._readers.rows("node_requests", {"run_id": run_id}, node_request)
 
     async def has_succeeded(self, pipeline: str, session: str) -> bool:
         """See `History`."""

@@ -309,35 +309,35 @@ VALUES (:run_id, :node, :attempt, :stream, :level, :text, :at_us);
 -- One run.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs WHERE run_id = :run_id;
 
 -- name: runs_newest
 -- Runs, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs WHERE run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_in_state
 -- Runs that stand in one state, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs WHERE state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_of_pipeline
 -- Runs of one pipeline, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs WHERE pipeline = :pipeline AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
 -- name: runs_of_pipeline_in_state
 -- Runs of one pipeline that stand in one state, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs
 WHERE pipeline = :pipeline AND state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
@@ -345,7 +345,7 @@ WHERE pipeline = :pipeline AND state = :state AND run_id < :before ORDER BY run_
 -- Runs of one submission in some states, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs
 WHERE job_id = :job_id AND run_id < :before AND +state IN (SELECT value FROM json_each(:states))
     AND (:pipeline IS NULL OR +pipeline = :pipeline)
@@ -631,14 +631,14 @@ DELETE FROM fires WHERE pipeline = :pipeline AND identity = :identity;
 -- Some runs that have not ended, oldest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs WHERE state IN ('queued', 'running') AND run_id > :after ORDER BY run_id LIMIT :limit;
 
 -- name: open_runs_of_pipeline
 -- Some runs of one pipeline that have not ended, oldest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
-    calendar, fire, due_at_us, priority, parent_run_id
+    calendar, fire, due_at_us, priority, parent_run_id, paused
 FROM pipeline_runs
 WHERE pipeline = :pipeline AND state IN ('queued', 'running') AND run_id > :after ORDER BY run_id LIMIT :limit;
 
@@ -682,26 +682,49 @@ FROM dead_letters WHERE letter_id = :letter_id;
 -- Dead letters, newest first.
 SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
     replayed_by, settled_at_us, settled_by
-FROM dead_letters WHERE letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+FROM dead_letters WHERE letter_id < :before AND (:kind IS NULL OR error_kind = :kind)
+    AND (:since_us IS NULL OR created_at_us >= :since_us)
+ORDER BY letter_id DESC LIMIT :limit;
 
 -- name: letters_in_state
 -- Dead letters that stand in one state, newest first.
 SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
     replayed_by, settled_at_us, settled_by
-FROM dead_letters WHERE state = :state AND letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+FROM dead_letters WHERE state = :state AND letter_id < :before AND (:kind IS NULL OR error_kind = :kind)
+    AND (:since_us IS NULL OR created_at_us >= :since_us)
+ORDER BY letter_id DESC LIMIT :limit;
 
 -- name: letters_of_pipeline
 -- Dead letters of one pipeline, newest first.
 SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
     replayed_by, settled_at_us, settled_by
-FROM dead_letters WHERE pipeline = :pipeline AND letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+FROM dead_letters WHERE pipeline = :pipeline AND letter_id < :before AND (:kind IS NULL OR error_kind = :kind)
+    AND (:since_us IS NULL OR created_at_us >= :since_us)
+ORDER BY letter_id DESC LIMIT :limit;
 
 -- name: letters_of_pipeline_in_state
 -- Dead letters of one pipeline that stand in one state, newest first.
 SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
     replayed_by, settled_at_us, settled_by
 FROM dead_letters
-WHERE pipeline = :pipeline AND state = :state AND letter_id < :before ORDER BY letter_id DESC LIMIT :limit;
+WHERE pipeline = :pipeline AND state = :state AND letter_id < :before AND (:kind IS NULL OR error_kind = :kind)
+    AND (:since_us IS NULL OR created_at_us >= :since_us)
+ORDER BY letter_id DESC LIMIT :limit;
+
+-- name: letters_of_run
+-- Dead letters of one run, newest first.
+SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
+    replayed_by, settled_at_us, settled_by
+FROM dead_letters
+WHERE run_id = :run_id AND letter_id < :before AND (:state IS NULL OR state = :state)
+    AND (:pipeline IS NULL OR pipeline = :pipeline) AND (:kind IS NULL OR error_kind = :kind)
+    AND (:since_us IS NULL OR created_at_us >= :since_us)
+ORDER BY letter_id DESC LIMIT :limit;
+
+-- name: settle_letters_of_run
+-- All that waits of a run is done again by another one.
+UPDATE dead_letters SET state = 'replayed', replayed_by = :run_id, settled_at_us = :at_us, settled_by = :by
+WHERE run_id = :of_run AND state = 'waiting';
 
 -- name: delete_settled_letters
 -- Forget some letters that were replayed or purged long ago.
@@ -760,19 +783,19 @@ ON CONFLICT (run_id, node, item) DO NOTHING;
 
 -- name: answer_approval
 -- Keep the answer to a question that has none.
-UPDATE approvals SET label = :label, answered_by = :by, answered_at_us = :at_us
+UPDATE approvals SET label = :label, answered_by = :by, answered_at_us = :at_us, comment = :comment
 WHERE run_id = :run_id AND node = :node AND item = :item AND label IS NULL;
 
 -- name: approvals_of_run
 -- The questions of a run.
 SELECT run_id, pipeline, node, item, question, labels, asked_at_us, deadline_at_us, label, answered_by,
-    answered_at_us
+    answered_at_us, comment
 FROM approvals WHERE run_id = :run_id ORDER BY asked_at_us, node, item;
 
 -- name: open_approvals
 -- Questions that nobody answered in runs that are under way, oldest first.
 SELECT a.run_id, a.pipeline, a.node, a.item, a.question, a.labels, a.asked_at_us, a.deadline_at_us, a.label,
-    a.answered_by, a.answered_at_us
+    a.answered_by, a.answered_at_us, a.comment
 FROM approvals AS a JOIN pipeline_runs AS r ON r.run_id = a.run_id
 WHERE a.label IS NULL AND r.finished_at_us IS NULL ORDER BY a.asked_at_us, a.run_id, a.node, a.item;
 
@@ -817,3 +840,45 @@ WHERE l.dataset = :dataset AND l.end_at_us > :start_at_us AND l.start_at_us < :e
             WHERE s.pipeline = l.pipeline AND s.state = 'success' ORDER BY s.run_id DESC LIMIT 1
         )
     );
+
+-- name: pause_run
+-- Somebody paused an open run, or let it go on.
+UPDATE pipeline_runs SET paused = :paused WHERE run_id = :run_id;
+
+-- name: prioritize_run
+-- Somebody gave an open run another priority.
+UPDATE pipeline_runs SET priority = :priority WHERE run_id = :run_id;
+
+-- name: insert_node_request
+-- Somebody asked for a node to end; asked alike again it stays as it is.
+INSERT INTO node_requests (run_id, node, state, outcome, reason, asked_by, asked_at_us)
+VALUES (:run_id, :node, :state, :outcome, :reason, :by, :at_us)
+ON CONFLICT (run_id, node) DO UPDATE SET asked_by = node_requests.asked_by
+WHERE node_requests.state = excluded.state AND node_requests.outcome = excluded.outcome;
+
+-- name: node_requests
+-- How people asked for nodes of a run to end, oldest first.
+SELECT run_id, node, state, outcome, reason, asked_by, asked_at_us
+FROM node_requests WHERE run_id = :run_id ORDER BY asked_at_us, node;
+
+-- name: take_over_nodes
+-- Nodes of a retry end as they did in the run before; their rows are counted there.
+UPDATE pipeline_nodes AS n
+SET state = o.state, outcome = o.outcome, error = o.error, error_kind = o.error_kind, output = o.output,
+    finished_at_us = :at_us,
+    reason = CASE WHEN o.reason LIKE 'taken over from run %' THEN o.reason ELSE 'taken over from run ' || o.run_id END
+FROM pipeline_nodes AS o
+WHERE n.run_id = :run_id AND n.state = 'pending' AND n.node IN (SELECT value FROM json_each(:nodes))
+    AND o.run_id = :source_run_id AND o.node = n.node AND o.finished_at_us IS NOT NULL;
+
+-- name: take_over_items
+-- Items that succeeded in the run before stay so; the others are to be done again.
+INSERT INTO node_items (
+    run_id, node, idx, item, state, attempts, outcome, output, started_at_us, finished_at_us
+)
+SELECT :run_id, o.node, o.idx, o.item, iif(o.state = 'success', 'success', 'pending'),
+    iif(o.state = 'success', o.attempts, 0), iif(o.state = 'success', o.outcome, NULL),
+    iif(o.state = 'success', o.output, NULL), iif(o.state = 'success', o.started_at_us, NULL),
+    iif(o.state = 'success', o.finished_at_us, NULL)
+FROM node_items AS o
+WHERE o.run_id = :source_run_id AND o.node IN (SELECT value FROM json_each(:nodes));

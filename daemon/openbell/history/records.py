@@ -115,6 +115,7 @@ def run_record(row: Row) -> RunRecord:
         due_at=_instant(row[20]),
         priority=row[21],
         parent_run_id=row[22],
+        paused=bool(row[23]),
     )
 
 

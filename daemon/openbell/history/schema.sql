@@ -12,6 +12,7 @@ CREATE TABLE approvals (
     label TEXT,
     answered_by TEXT NOT NULL DEFAULT '',
     answered_at_us INTEGER,
+    comment TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, node, item),
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
@@ -109,6 +110,8 @@ CREATE INDEX dead_letters_by_end ON dead_letters (settled_at_us) WHERE settled_a
 CREATE INDEX dead_letters_by_pipeline ON dead_letters (pipeline, letter_id);
 
 CREATE INDEX dead_letters_by_pipeline_and_state ON dead_letters (pipeline, state, letter_id);
+
+CREATE INDEX dead_letters_by_run ON dead_letters (run_id, letter_id);
 
 CREATE INDEX dead_letters_by_state ON dead_letters (state, letter_id);
 
@@ -294,6 +297,18 @@ CREATE INDEX node_logs_by_node ON node_logs (run_id, node, id);
 
 CREATE INDEX node_logs_by_run ON node_logs (run_id, id);
 
+CREATE TABLE node_requests (
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('success', 'failed', 'cancelled')),
+    outcome TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    asked_at_us INTEGER NOT NULL,
+    PRIMARY KEY (run_id, node),
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE pipeline_jobs (
     job_id TEXT NOT NULL PRIMARY KEY,
     pipeline TEXT NOT NULL,
@@ -384,7 +399,7 @@ CREATE TABLE pipeline_runs (
     submitted_at_us INTEGER NOT NULL,
     started_at_us INTEGER,
     finished_at_us INTEGER,
-    duration_s REAL, calendar TEXT NOT NULL DEFAULT '', fire TEXT NOT NULL DEFAULT '', due_at_us INTEGER, priority INTEGER NOT NULL DEFAULT 5, parent_run_id TEXT,
+    duration_s REAL, calendar TEXT NOT NULL DEFAULT '', fire TEXT NOT NULL DEFAULT '', due_at_us INTEGER, priority INTEGER NOT NULL DEFAULT 5, parent_run_id TEXT, paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
     FOREIGN KEY (pipeline, workflow_version) REFERENCES pipeline_workflows (pipeline, version)
 ) STRICT;
 

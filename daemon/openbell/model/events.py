@@ -12,6 +12,10 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from openbell.model.calendars import Overlay
+from openbell.model.control_events import NodeEndRequested as NodeEndRequested
+from openbell.model.control_events import NodesTakenOver as NodesTakenOver
+from openbell.model.control_events import RunPaused as RunPaused
+from openbell.model.control_events import RunPrioritized as RunPrioritized
 from openbell.model.event import Event as Event
 from openbell.model.event import StoredEvent as StoredEvent
 from openbell.model.graph_events import ApprovalAnswered as ApprovalAnswered

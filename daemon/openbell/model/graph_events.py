@@ -46,6 +46,7 @@ class ApprovalAnswered(Event):
     item: int
     label: str
     by: str
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

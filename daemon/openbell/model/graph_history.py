@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from openbell.model.items import ApprovalRecord, ItemRecord
+from openbell.model.items import ApprovalRecord, ItemRecord, NodeRequest
 from openbell.model.runs import NodeState
 
 
@@ -31,6 +31,10 @@ class GraphHistory(Protocol):
 
     async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
         """Return the questions of a run, or those that wait for an answer in any run, oldest first."""
+        ...
+
+    async def node_requests(self, run_id: str) -> Sequence[NodeRequest]:
+        """Return how people asked for nodes of a run to end, oldest first."""
         ...
 
     async def has_succeeded(self, pipeline: str, session: str) -> bool:

@@ -44,6 +44,26 @@ class ItemRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRequest:
+    """How somebody asked for a node to end; `outcome` is the label that edges see of a success."""
+
+    run_id: str
+    node: str
+    state: NodeState
+    outcome: str
+    reason: str
+    asked_by: str
+    asked_at: datetime
+
+    @property
+    def told(self) -> str:
+        """Say who ended the node how, and why."""
+        verb = "cancelled" if self.state is NodeState.CANCELLED else f"marked {self.state}"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{verb} by {self.asked_by or 'somebody'}{why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRecord:
     """A question that a run asked a person; `label` is the answer, None while there is none."""
 
@@ -57,4 +77,5 @@ class ApprovalRecord:
     deadline_at: datetime | None = None
     label: str | None = None
     answered_by: str = ""
+    comment: str = ""
     answered_at: datetime | None = None

@@ -119,6 +119,7 @@ class RunRecord:
     due_at: datetime | None = None
     priority: int = 5
     parent_run_id: str | None = None
+    paused: bool = False
 
 
 @quick

@@ -8,6 +8,7 @@ from typing import Any
 from openbell.model import events as ev
 from openbell.model.history import RecordRefusedError
 from openbell.testing import memory_calendars as calendars
+from openbell.testing import memory_control as control
 from openbell.testing import memory_graph as graph
 from openbell.testing import memory_letters as letters
 from openbell.testing import memory_nodes as nodes
@@ -36,6 +37,10 @@ APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
     ev.FireDecided: schedules.decide,
     ev.ScheduleAdvanced: schedules.advance,
     ev.PipelinePaused: schedules.pause,
+    ev.RunPaused: control.change_run,
+    ev.RunPrioritized: control.change_run,
+    ev.NodeEndRequested: control.request_end,
+    ev.NodesTakenOver: control.take_over,
     ev.RunHeld: graph.hold,
     ev.ApprovalAsked: graph.ask_approval,
     ev.ApprovalAnswered: graph.answer_approval,

@@ -12,7 +12,7 @@ from typing import Any
 from openbell.model import events as ev
 from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.history import RecordRefusedError
-from openbell.model.items import ApprovalRecord, ItemChange, ItemRecord
+from openbell.model.items import ApprovalRecord, ItemChange, ItemRecord, NodeRequest
 from openbell.model.runs import BEGUN, NodeState, RunState
 from openbell.testing.memory_tables import MISFIT, RunPage, Tables
 
@@ -58,6 +58,7 @@ def answer_approval(tables: Tables, event: ev.ApprovalAnswered) -> None:
         reason = f"node {event.node!r} of run {event.run_id!r} asks nothing"
         raise RecordRefusedError(event.name, reason)
     answered = replace(known, label=event.label, answered_by=event.by, answered_at=event.at)
+    answered = replace(answered, comment=event.comment)
     tables.put(page.approvals, (event.node, event.item), answered)
 
 
@@ -139,6 +140,12 @@ class MemoryGraph:
             runs = self._tables.runs
             rows = [r for r in rows if r.label is None and not runs[r.run_id].state.is_final]
         return sorted(rows, key=lambda row: (row.asked_at, row.run_id, row.node, row.item))
+
+    async def node_requests(self, run_id: str) -> Sequence[NodeRequest]:
+        """See `History`."""
+        page = self._tables.pages.get(run_id)
+        rows = page.requests.values() if page else ()
+        return sorted(rows, key=lambda row: (row.asked_at, row.node))
 
     async def has_succeeded(self, pipeline: str, session: str) -> bool:
         """See `History`."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from openbell.model.calendars import OverlayRecord
 from openbell.model.events import StoredEvent
-from openbell.model.items import ApprovalRecord, ItemRecord
+from openbell.model.items import ApprovalRecord, ItemRecord, NodeRequest
 from openbell.model.letters import DeadLetter, Decision
 from openbell.model.runs import (
     AttemptRecord,
@@ -46,6 +46,7 @@ class RunPage:
     log_sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     items: dict[tuple[str, int], ItemRecord] = field(default_factory=dict)
     approvals: dict[tuple[str, int], ApprovalRecord] = field(default_factory=dict)
+    requests: dict[str, NodeRequest] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ ALTER TABLE pipeline_runs ADD COLUMN fire TEXT NOT NULL DEFAULT '';
 ALTER TABLE pipeline_runs ADD COLUMN due_at_us INTEGER;
 ALTER TABLE pipeline_runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 5;
 ALTER TABLE pipeline_runs ADD COLUMN parent_run_id TEXT;
+ALTER TABLE pipeline_runs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1));
 
 CREATE TABLE schedules (
     schedule_id TEXT NOT NULL PRIMARY KEY,
@@ -71,6 +72,7 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_by_state ON dead_letters (state, letter_id);
 CREATE INDEX dead_letters_by_pipeline ON dead_letters (pipeline, letter_id);
 CREATE INDEX dead_letters_by_pipeline_and_state ON dead_letters (pipeline, state, letter_id);
+CREATE INDEX dead_letters_by_run ON dead_letters (run_id, letter_id);
 CREATE INDEX dead_letters_by_end ON dead_letters (settled_at_us) WHERE settled_at_us IS NOT NULL;
 
 CREATE TABLE decisions (
@@ -127,7 +129,20 @@ CREATE TABLE approvals (
     label TEXT,
     answered_by TEXT NOT NULL DEFAULT '',
     answered_at_us INTEGER,
+    comment TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, node, item),
+    FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE node_requests (
+    run_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('success', 'failed', 'cancelled')),
+    outcome TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    asked_at_us INTEGER NOT NULL,
+    PRIMARY KEY (run_id, node),
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
