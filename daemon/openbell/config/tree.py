@@ -69,9 +69,14 @@ class Tree:
         return Tree(kept, self.mark, self.key_mark)
 
     def mark_at(self, path: Path, *, of_key: bool = False) -> Mark:
-        """Return the place of what is at `path`, or of its nearest parent that exists."""
+        """Return the place of what is at `path`, or of its nearest parent that exists.
+
+        Where one may be written for a list of one, `path` may say that it is the first.
+        """
         node = self
         for step in path:
+            if step == 0 and not isinstance(node.value, list):
+                continue
             found = node.child(step)
             if found is None:
                 return node.key_mark or node.mark
