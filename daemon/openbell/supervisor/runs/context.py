@@ -132,8 +132,7 @@ class RunContext:
         await held.enter_async_context(desk.turn(ask))
         return True
 
-    async def watch_stop(self) -> None:
+    def hear_stop(self) -> None:
         """Let everything that waits with `until_stopped` hear of the stop."""
-        await self.stop.wait()
         for scope in self._stopped:
             scope.cancel()

@@ -144,29 +144,32 @@ class RunDriver:
 
     async def _work(self, graph: RunGraph) -> RunState | None:
         """Go through the graph; return how the run ended, None when it was interrupted."""
-        state: RunState | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._context.watch_stop)
-            self._events += self._ledger.opening(self._context.before.attempts)
-            self._absorb(graph.begin())
-            while state is None:
-                ends = self._answer_at_once()
-                if ends:
-                    self._absorb(graph.end(ends))
-                self._queue()
-                state = graph.outcome()
-                if state is not None:
-                    self._events.append(self._finished(state))
-                events, self._events = self._events, []
-                await self._context.record(*events)
-                if state is not None:
-                    break
-                self._start(tasks)
-                if self._in_hand == len(self._done) == 0 and self._context.is_interrupted:
-                    break
-                self._absorb(graph.end(await self._completed()))
-            tasks.cancel_scope.cancel()
+        with self._context.stop.heard_by(self._context.hear_stop):
+            async with anyio.create_task_group() as tasks:
+                state = await self._work_in(tasks, graph)
+                if self._in_hand:
+                    tasks.cancel_scope.cancel()
         return state
+
+    async def _work_in(self, tasks: TaskGroup, graph: RunGraph) -> RunState | None:
+        self._events += self._ledger.opening(self._context.before.attempts)
+        self._absorb(graph.begin())
+        while True:
+            ends = self._answer_at_once()
+            if ends:
+                self._absorb(graph.end(ends))
+            self._queue()
+            state = graph.outcome()
+            if state is not None:
+                self._events.append(self._finished(state))
+            events, self._events = self._events, []
+            await self._context.record(*events)
+            if state is not None:
+                return state
+            self._start(tasks)
+            if self._in_hand == len(self._done) == 0 and self._context.is_interrupted:
+                return None
+            self._absorb(graph.end(await self._completed()))
 
     def _absorb(self, step: Step) -> None:
         """Take in what follows from nodes that ended."""
