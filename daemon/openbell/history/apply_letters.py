@@ -56,12 +56,15 @@ def _settle(
         "state": "purged" if run_id is None else "replayed",
         "by": event.by,
         "at_us": to_us(event.at),
+        "of_run": event.of_run if isinstance(event, ev.LetterReplayed) else "",
     }
-    if db.run("settle_letter", row).rowcount:
-        return
-    found = db.first("letter", row)
-    stands = "unknown" if found is None else f"{found[5]} already"
-    raise RecordRefusedError(event.name, f"dead letter {event.letter_id!r} is {stands}")
+    is_settled = not event.letter_id or db.run("settle_letter", row).rowcount > 0
+    if not is_settled:
+        found = db.first("letter", row)
+        stands = "unknown" if found is None else f"{found[5]} already"
+        raise RecordRefusedError(event.name, f"dead letter {event.letter_id!r} is {stands}")
+    if row["of_run"]:
+        db.run("settle_letters_of_run", row)
 
 
 def _note(db: Statements, event: ev.DecisionNoted) -> None:

@@ -10,6 +10,7 @@ from openbell.history.connections import ABOVE_EVERY_ID, Readers
 from openbell.model.bodies import encode_plain
 from openbell.model.letters import DeadLetter, Decision, LetterFilter
 from openbell.model.runs import AttemptRecord, NodeRecord, OpenRun
+from openbell.sdk.values import to_us
 
 _ABOVE_EVERY_NUMBER = (1 << 63) - 1
 
@@ -51,8 +52,13 @@ class LetterAnswers:
             "state": wanted.state,
             "before": wanted.before or ABOVE_EVERY_ID,
             "limit": wanted.limit,
+            "run_id": wanted.run_id,
+            "kind": wanted.kind,
+            "since_us": None if wanted.since is None else to_us(wanted.since),
         }
         match wanted.pipeline, wanted.state:
+            case _ if wanted.run_id is not None:
+                query = "letters_of_run"
             case None, None:
                 query = "letters_newest"
             case None, _:

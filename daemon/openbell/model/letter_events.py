@@ -29,13 +29,18 @@ class DeadLettered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterReplayed(Event):
-    """The run `run_id` does again what a dead letter holds. A letter is replayed once."""
+    """The run `run_id` does again what a dead letter holds. A letter is replayed once.
+
+    It does all failed work of `of_run` again, so that whatever else waits of that run is replayed
+    with it; without a `letter_id` it is about just that.
+    """
 
     name: ClassVar[str] = "letter.replayed"
     letter_id: str
     run_id: str
     pipeline: str
     by: str = ""
+    of_run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,10 +48,16 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
-    """Which letters to list, newest first. `before` is a letter's id: only older ones."""
+    """Which letters to list, newest first. `before` is a letter's id: only older ones.
+
+    `kind` is an error kind, `since` an instant: only those written then or later.
+    """
 
     pipeline: str | None = None
     state: LetterState | None = None
+    run_id: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
     before: str | None = None
     limit: int = 50
 

@@ -38,10 +38,21 @@ def write(tables: Tables, event: ev.DeadLettered) -> None:
 
 def settle(tables: Tables, event: ev.LetterReplayed | ev.LetterPurged) -> None:
     """Note that a letter is replayed, or given up."""
-    known = tables.letters.get(event.letter_id)
+    if event.letter_id:
+        _settle_one(tables, event, event.letter_id)
+    if isinstance(event, ev.LetterReplayed) and event.of_run:
+        for letter in list(tables.letters.values()):
+            if letter.run_id == event.of_run and letter.state is LetterState.WAITING:
+                _settle_one(tables, event, letter.letter_id)
+
+
+def _settle_one(
+    tables: Tables, event: ev.LetterReplayed | ev.LetterPurged, letter_id: str
+) -> None:
+    known = tables.letters.get(letter_id)
     if known is None or known.state is not LetterState.WAITING:
         stands = "unknown" if known is None else f"{known.state} already"
-        raise RecordRefusedError(event.name, f"dead letter {event.letter_id!r} is {stands}")
+        raise RecordRefusedError(event.name, f"dead letter {letter_id!r} is {stands}")
     is_replay = isinstance(event, ev.LetterReplayed)
     settled = replace(
         known,
@@ -50,7 +61,7 @@ def settle(tables: Tables, event: ev.LetterReplayed | ev.LetterPurged) -> None:
         settled_at=event.at,
         settled_by=event.by,
     )
-    tables.put(tables.letters, event.letter_id, settled)
+    tables.put(tables.letters, letter_id, settled)
 
 
 def note(tables: Tables, event: ev.DecisionNoted) -> None:
@@ -79,6 +90,9 @@ def letters(tables: Tables, wanted: LetterFilter) -> Sequence[DeadLetter]:
         for letter in tables.letters.values()
         if wanted.pipeline in {None, letter.pipeline}
         and wanted.state in {None, letter.state}
+        and wanted.run_id in {None, letter.run_id}
+        and wanted.kind in {None, letter.error_kind}
+        and (wanted.since is None or letter.created_at >= wanted.since)
         and (wanted.before is None or letter.letter_id < wanted.before)
     ]
     return sorted(found, key=lambda letter: letter.letter_id, reverse=True)[: wanted.limit]

@@ -52,13 +52,21 @@ class LetterTwins(TwinMachine):
         )
         self.tell(event)
 
-    @rule(number=st.integers(1, 4), at_s=seconds, run_id=st.none() | runs, by=short_text)
-    def settle_letter(self, number: int, at_s: float, run_id: str | None, by: str) -> None:
+    @rule(
+        number=st.integers(1, 4),
+        at_s=seconds,
+        run_id=st.none() | runs,
+        of_run=st.just("") | runs,
+        by=short_text,
+    )
+    def settle_letter(
+        self, *, number: int, at_s: float, run_id: str | None, of_run: str, by: str
+    ) -> None:
         place: Any = {"at": story.after(at_s), "letter_id": f"letter_{number}", "pipeline": "eod"}
         if run_id is None:
             self.tell(ev.LetterPurged(**place, by=by))
         else:
-            self.tell(ev.LetterReplayed(**place, run_id=run_id, by=by))
+            self.tell(ev.LetterReplayed(**place, run_id=run_id, by=by, of_run=of_run))
         self.ask(lambda twin: twin.dead_letter(f"letter_{number}"))
 
     @rule(
@@ -66,11 +74,13 @@ class LetterTwins(TwinMachine):
         state=st.none() | st.sampled_from(list(LetterState)),
         before=st.none() | st.sampled_from(["letter_2", "letter_4"]),
         limit=st.integers(1, 4),
+        run_id=st.none() | runs,
+        kind=st.sampled_from([None, "transient", "other"]),
+        since_s=st.none() | st.integers(0, 5),
     )
-    def list_letters(
-        self, pipeline: str | None, state: LetterState | None, before: str | None, limit: int
-    ) -> None:
-        wanted = LetterFilter(pipeline=pipeline, state=state, before=before, limit=limit)
+    def list_letters(self, *, since_s: int | None, **filters: Any) -> None:
+        since = None if since_s is None else story.after(since_s)
+        wanted = LetterFilter(since=since, **filters)
         self.ask(lambda twin: twin.dead_letters(wanted))
 
     @rule(
