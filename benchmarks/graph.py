@@ -54,7 +54,8 @@ def layered(name: str, layers: int, width: int, node: Node) -> Pipeline:
 
 
 NOOP = Node(name="x", op="noop")
-TASK = Node(name="x", op="python", settings={"function": "openbell.operators.nothing:nothing"})
+TASK = Node(name="x", op="python", settings={"function": "nothing:nothing"})
+NOTHING = "def nothing():\n    return None\n"
 
 
 @asynccontextmanager
@@ -134,6 +135,7 @@ async def run_s(live: LiveEngine, name: str) -> float:
 async def rates(title: str, pipeline: Pipeline, rounds: int) -> None:
     """Print nodes a second."""
     with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "nothing.py").write_text(NOTHING, encoding="utf-8")
         async with engine(Path(name), pipeline) as live:
             await run_s(live, pipeline.name)
             found = sorted([await run_s(live, pipeline.name) for _ in range(rounds)])

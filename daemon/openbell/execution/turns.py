@@ -19,6 +19,9 @@ from itertools import count
 AGEING_S = 60.0
 LOWEST, HIGHEST = 0, 9
 
+AHEAD = 8
+"""How many brief pieces of work, for each worker, may have their turn before it is free."""
+
 _Key = tuple[float, int]
 
 
@@ -42,13 +45,18 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """What a piece of work needs to begin. One that `owns_worker` takes no worker from others."""
+    """What a piece of work needs to begin. One that `owns_worker` takes no worker from others.
+
+    What `is_brief` may have its turn a little before a worker is free: it waits for that as short
+    as work like it takes, and meanwhile its beginning is put on record.
+    """
 
     who: str
     priority: int = 5
     pool: str | None = None
     leases: tuple[Lease, ...] = ()
     owns_worker: bool = False
+    is_brief: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +93,7 @@ class Turns:
         self._pools = dict(pools)
         self._busy = 0
         self._taken: dict[str, int] = {}
-        self._queues: dict[tuple[str | None, bool], _Queue] = {}
+        self._queues: dict[tuple[str | None, bool, bool], _Queue] = {}
         self._leases: dict[tuple[str, str], list[tuple[Lease, Ticket]]] = {}
         self._numbers = count()
         self._waiting: dict[int, Ticket] = {}
@@ -144,6 +152,7 @@ class Turns:
             pool=want.pool,
             leases=want.leases,
             owns_worker=want.owns_worker,
+            is_brief=want.is_brief,
         )
         ticket.held_up_by = None
         self._waiting[ticket.number] = ticket
@@ -187,19 +196,22 @@ class Turns:
         return self._pools.get(pool, 0)
 
     def _push(self, ticket: Ticket) -> None:
-        place = (ticket.want.pool, ticket.want.owns_worker)
+        want = ticket.want
+        place = (want.pool, want.owns_worker, want.is_brief)
         entry = (ticket.key, next(self._numbers), ticket)
         heapq.heappush(self._queues.setdefault(place, []), entry)
 
     def _next(self) -> Ticket | None:
         """Take the most senior that a worker and a slot are free for out of its queue."""
         best: _Queue | None = None
-        for (pool, owns_worker), queue in list(self._queues.items()):
+        for place, queue in list(self._queues.items()):
+            pool, owns_worker, is_brief = place
             self._drop_stale(queue)
             if not queue:
-                del self._queues[pool, owns_worker]
+                del self._queues[place]
                 continue
-            if not owns_worker and self._busy >= self._max_workers:
+            limit = self._max_workers * (1 + AHEAD * is_brief)
+            if not owns_worker and self._busy >= limit:
                 continue
             if pool is not None and self.taken(pool) >= self._slots(pool):
                 continue

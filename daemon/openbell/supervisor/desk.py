@@ -16,10 +16,19 @@ from openbell.execution.protocol import ChainTask
 from openbell.execution.turns import HIGHEST, LOWEST, Lease, Ticket, Turns, Want
 from openbell.sdk.clock import Clock
 
+BRIEF_S = 0.25
+"""Units of a kind that takes shorter may have their turn a little before a worker is free."""
+
+_SLOW_S = 1.0
+_KINDS = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A unit that wants its turn. `owns_worker`: a live job, which takes no worker from others."""
+    """A unit that wants its turn. `owns_worker`: a live job, which takes no worker from others.
+
+    Units of one `kind` take alike long; without one nobody knows.
+    """
 
     run_id: str
     node: str
@@ -28,6 +37,7 @@ class Ask:
     pool: str | None = None
     leases: tuple[Lease, ...] = ()
     owns_worker: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,7 @@ class Desk:
         self._clock = clock
         self._turns = Turns(max_workers=max_workers, pools=pools)
         self._places: dict[Ticket, Place] = {}
+        self._taken_s: dict[str, float] = {}
 
     @asynccontextmanager
     async def turn(self, ask: Ask) -> AsyncIterator[None]:
@@ -68,7 +79,9 @@ class Desk:
             self._call()
             if not place.called.is_set():
                 await self._wait(place)
+            began_s = self._clock.monotonic()
             yield
+            self._note(ask.kind, self._clock.monotonic() - began_s)
         finally:
             del self._places[place.ticket]
             self._turns.leave(place.ticket)
@@ -77,6 +90,15 @@ class Desk:
     async def _wait(self, place: Place) -> None:
         """Return once the turn of a place has come."""
         await place.called.wait()
+
+    def _note(self, kind: str, taken_s: float) -> None:
+        """Learn how long units of a kind take; a long one counts at once."""
+        if not kind:
+            return
+        before_s = self._taken_s.pop(kind, _SLOW_S)
+        self._taken_s[kind] = max(taken_s, 0.75 * before_s + 0.25 * taken_s)
+        if len(self._taken_s) > _KINDS:
+            del self._taken_s[next(iter(self._taken_s))]
 
     def resize(self, *, max_workers: int, pools: Mapping[str, int]) -> None:
         """Use other limits from now on; turns that were given stay."""
@@ -134,6 +156,7 @@ class Desk:
             pool=ask.pool,
             leases=ask.leases,
             owns_worker=ask.owns_worker,
+            is_brief=bool(ask.kind) and self._taken_s.get(ask.kind, _SLOW_S) < BRIEF_S,
         )
         ticket = self._turns.join(want, self._clock.monotonic())
         place = Place(ask, ticket, anyio.Event())

@@ -24,6 +24,7 @@ from openbell.supervisor.desk import Ask
 from openbell.supervisor.dispatch import Frame
 from openbell.supervisor.runs.context import RunContext
 from openbell.supervisor.runs.item_params import ItemParams
+from openbell.supervisor.runs.worker_work import kind_of
 from openbell.supervisor.runs.letters import letter_of_item
 
 Note = Callable[[ItemChange], Awaitable[None]]
@@ -161,6 +162,7 @@ class ItemWork:
             pipeline=run.pipeline,
             priority=run.priority,
             pool=self._node.pool,
+            kind=kind_of(run, self._node),
         )
         async with AsyncExitStack() as held:
             if not await context.has_turn(held, ask):

@@ -156,6 +156,7 @@ class WorkerWork:
             pool=next((node.pool for node in self._unit.nodes if node.pool), None),
             leases=leases_of(task) if isinstance(task, ChainTask) else (),
             owns_worker=is_live,
+            kind=kind_of(context.run, head) if self._unit.kind == "task" else "",
         )
         return await context.has_turn(held, ask)
 
@@ -266,6 +267,11 @@ def strictest(nodes: Sequence[Node]) -> Node | None:
     """Return the node with the shortest timeout: a chain is one task, and it limits them all."""
     limited = [node for node in nodes if node.timeout_s is not None]
     return min(limited, key=lambda node: node.timeout_s or 0.0, default=None)
+
+
+def kind_of(run: RunRecord, node: Node) -> str:
+    """Return what attempts that take alike long have in common; a timeout counts from the turn."""
+    return "" if node.timeout_s is not None else f"{run.pipeline}/{node.op}"
 
 
 def _not_begun(source: str, error: TransientError) -> AttemptResult:
