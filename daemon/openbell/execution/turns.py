@@ -244,14 +244,12 @@ class Turns:
         return None
 
     def _lease_reason(self, ticket: Ticket, blocker: Ticket) -> str:
-        for lease in ticket.want.leases:
-            for other in blocker.want.leases:
-                if lease.overlaps(other):
-                    verb = (
-                        "is being written by" if blocker.has_turn else "is to be written first by"
-                    )
-                    return f"dataset {lease.dataset} in {lease.storage} {verb} {blocker.want.who}"
-        raise AssertionError("who holds up another has a lease that overlaps")
+        theirs = blocker.want.leases
+        lease = next(
+            mine for mine in ticket.want.leases if any(mine.overlaps(other) for other in theirs)
+        )
+        verb = "is being written by" if blocker.has_turn else "is to be written first by"
+        return f"dataset {lease.dataset} in {lease.storage} {verb} {blocker.want.who}"
 
     def _note_leases(self, ticket: Ticket) -> None:
         for lease in ticket.want.leases:
