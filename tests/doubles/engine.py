@@ -236,7 +236,15 @@ class DoubleEngine:
             raise ConflictError(f"run {run.run_id} has ended already: {run.state}")
         return self._change(run.run_id, cancel_requested=True)
 
-    async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
+    async def retry(
+        self,
+        run_or_job_id: str,
+        *,
+        by: str,
+        from_node: str | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> RunRecord:
+        del from_node, params
         run = self._find(run_or_job_id)
         if not run.state.is_final:
             raise ConflictError(

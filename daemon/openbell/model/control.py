@@ -172,9 +172,19 @@ class Engine(Protocol):
         """Ask a run to end; finished work is kept. Cancelling an ended run raises ConflictError."""
         ...
 
-    async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
-        """Submit an ended run again, as it was asked for.
+    async def retry(
+        self,
+        run_or_job_id: str,
+        *,
+        by: str,
+        from_node: str | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> RunRecord:
+        """Submit an ended run again, as it was asked for, with `params` over its parameters.
 
+        Nodes that succeeded are kept, unless they stand in or after `from_node`, after work that
+        is done again, or their definition or the run's parameters differ. Dead letters of the run
+        are replayed by it.
         One that failed or was cancelled goes on after its last batch, unless its definition has
         changed; what is stored already stays unchanged in any case.
         """

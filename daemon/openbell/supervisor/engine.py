@@ -198,9 +198,16 @@ class LiveEngine:
         """Ask a run to end; finished work is kept."""
         return await self._intake.cancel(run_or_job_id, by=by)
 
-    async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
-        """Submit an ended run again."""
-        return await self._intake.retry(run_or_job_id, by=by)
+    async def retry(
+        self,
+        run_or_job_id: str,
+        *,
+        by: str,
+        from_node: str | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> RunRecord:
+        """Submit an ended run again; its finished work is kept."""
+        return await self._intake.retry(run_or_job_id, by=by, from_node=from_node, params=params)
 
     def target(self, name: str) -> Target:
         """Return the definition of a pipeline that takes work."""

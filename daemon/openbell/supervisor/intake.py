@@ -10,7 +10,12 @@ from typing import Protocol
 from openbell.config.substitution import param_names
 from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.control import ConflictError, Submission, UnknownRunError
-from openbell.model.events import ApprovalAnswered, RunCancelRequested, RunSubmitted
+from openbell.model.events import (
+    ApprovalAnswered,
+    Event,
+    RunCancelRequested,
+    RunSubmitted,
+)
 from openbell.model.facts import is_reserved
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError, RunFilter
 from openbell.model.ids import JobId
@@ -20,6 +25,8 @@ from openbell.model.runs import IllegalStepError, RunRecord, RunState
 from openbell.model.traces import new_trace_id, parse_traceparent
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
+from openbell.supervisor.kept import Keeper
+from openbell.supervisor.letters import replayed
 from openbell.supervisor.services import Services
 
 _SPAN = ("from", "to")
@@ -164,14 +171,22 @@ class Intake:
         asked = await services.history.approvals(run.run_id)
         return next(each for each in asked if (each.node, each.item) == place)
 
-    async def retry(self, run_or_job_id: str, *, by: str) -> RunRecord:
-        """Submit an ended run again, with the same parameters."""
+    async def retry(
+        self,
+        run_or_job_id: str,
+        *,
+        by: str,
+        from_node: str | None = None,
+        params: Mapping[str, object] | None = None,
+        letter_id: str = "",
+    ) -> RunRecord:
+        """Submit an ended run again; see `Engine.retry`. `letter_id` is the letter it replays."""
         run = await self.find(run_or_job_id)
         if not run.state.is_final:
             raise ConflictError(f"run {run.run_id} is {run.state}; only an ended run is retried")
         again = Submission(
             pipeline=run.pipeline,
-            params=run.params,
+            params={**run.params, **(params or {})},
             session=date.fromisoformat(run.session) if run.session else None,
             dry_run=run.dry_run,
             origin=by,
@@ -180,7 +195,27 @@ class Intake:
             fire=run.fire,
             due_at=run.due_at,
         )
-        return await self._accept(again, retry_of=run)
+        target = self._target(run.pipeline)
+        if from_node is not None:
+            _check_node(target.pipeline, from_node)
+        event = self.prepared(again, retry_of=run)
+        keeper = Keeper(self._services, run, target.pipeline)
+        events: list[Event] = [event, *await keeper.events(event, from_node=from_node)]
+        events += await replayed(self._services, event, run, by=by, letter_id=letter_id)
+        try:
+            await self._services.journal.record(*events)
+        except RecordRefusedError as error:
+            raise ConflictError(error.reason) from None
+        accepted = queued(event)
+        await self._pipelines.enqueue(accepted)
+        return accepted
+
+
+def _check_node(pipeline: Pipeline, node: str) -> None:
+    known = [each.name for each in pipeline.nodes]
+    if node not in known:
+        message = f"{pipeline.name!r} has no node {node!r}; there are: {', '.join(known)}"
+        raise SettingsError([Problem(key="from_node", message=message)])
 
 
 def queued(event: RunSubmitted) -> RunRecord:

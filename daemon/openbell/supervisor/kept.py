@@ -118,6 +118,7 @@ class Keeper:
 
 
 def _kept(submitted: RunSubmitted, node: NodeRecord, run: RunRecord) -> NodeChanged:
+    """Return how a node stands that is not done again; its numbers stay those of the ended run."""
     return NodeChanged(
         at=submitted.at,
         run_id=submitted.run_id,
@@ -126,7 +127,6 @@ def _kept(submitted: RunSubmitted, node: NodeRecord, run: RunRecord) -> NodeChan
         state=node.state,
         attempt=node.attempts,
         outcome=node.outcome,
-        totals=node.totals,
         output=node.output,
         reason=f"kept from run {run.run_id}",
     )
@@ -140,5 +140,3 @@ def _kept_item(item: ItemRecord) -> ItemChange:
         outcome=item.outcome,
         output=item.output,
     )
-
-

@@ -9,6 +9,7 @@ import pytest
 from doubles.scripted import (
     JOB,
     REGISTRY,
+    Play,
     World,
     fail,
     pipeline,
@@ -19,10 +20,12 @@ from doubles.scripted import (
     world,
 )
 
+from openbell.execution.protocol import Done, Failed, NodeEnd
 from openbell.model.letters import DeadLetter, LetterFilter, LetterState
-from openbell.model.pipelines import Node, Pipeline
-from openbell.model.runs import RunState
+from openbell.model.pipelines import Node, Pipeline, RetryPolicy
+from openbell.model.runs import RunState, Totals
 from openbell.operators.control import CONTROL
+from openbell.sdk.errors import SettingsError
 
 pytestmark = pytest.mark.unit
 
@@ -116,3 +119,77 @@ async def test_no_secret_stands_in_a_letter() -> None:
         (found,) = await letters(at)
     assert found.error == "auth ***"
     assert found.params["from"] == "****-01-06"
+
+
+def two_steps(**changes: Any) -> Pipeline:
+    first = Node(name="first", op="work")
+    second = Node(name="second", op="work", needs={"first": ()}, retry=RetryPolicy(max_attempts=1))
+    return Pipeline(name="job", nodes=(first, replace(second, **changes)))
+
+
+def play(*failing: str) -> Play:
+    """Return a script in which some nodes fail and the others succeed."""
+
+    async def script(task: Any, listener: Any, stop: Any) -> Any:
+        del listener, stop
+        name = task.node.name
+        if name in failing:
+            kind = {"node": name, "kind": "data", "message": "no", "traceback": "tb"}
+            return Failed(**kind, is_retryable=False)
+        end = NodeEnd(outcome="success", was_reached=True, totals=Totals())
+        return Done(ends={name: end}, outputs={name: {"kind": "value", "value": f"of {name}"}})
+
+    return script
+
+
+async def test_a_retry_keeps_finished_work_and_replays_the_letters_of_the_run() -> None:
+    scripts = [play("second"), play("second"), play()]
+    async with world(two_steps(), registry=WITH_TASKS, scripts=scripts) as at:
+        run = await at.engine.submit(JOB)
+        await at.settle()
+        (waiting,) = await letters(at, state=LetterState.WAITING)
+        assert (waiting.node, waiting.traceback) == ("second", "tb")
+        assert waiting.input == {"nodes": {"first": {"kind": "value", "value": "of first"}}}
+        again = await at.engine.retry(run.run_id, by="me")
+        await at.settle()
+        assert await run_state(at, again.run_id) is RunState.SUCCESS
+        assert [task.node.name for task in at.pool.tasks] == ["first", "second", "second"]
+        assert at.pool.tasks[-1].inputs == {"first": {"kind": "value", "value": "of first"}}
+        (settled,) = await letters(at)
+        kept = {node.node: node.reason for node in await at.history.nodes(again.run_id)}
+    assert again.retry_of == run.run_id
+    assert (settled.state, settled.replayed_by) == (LetterState.REPLAYED, again.run_id)
+    assert kept == {"first": f"kept from run {run.run_id}", "second": ""}
+
+
+async def test_a_retry_from_a_node_does_it_and_all_after_it_again() -> None:
+    async with world(two_steps(), registry=WITH_TASKS, scripts=[play()]) as at:
+        run = await at.engine.submit(JOB)
+        await at.settle()
+        await at.engine.retry(run.run_id, by="me", from_node="second")
+        await at.settle()
+        assert [task.node.name for task in at.pool.tasks] == ["first", "second", "second"]
+        await at.engine.retry(run.run_id, by="me", from_node="first")
+        await at.settle()
+        assert [task.node.name for task in at.pool.tasks][3:] == ["first", "second"]
+        with pytest.raises(SettingsError, match="has no node 'third'; there are: first, second"):
+            await at.engine.retry(run.run_id, by="me", from_node="third")
+
+
+async def test_items_that_succeeded_are_not_done_again() -> None:
+    async def script(task: Any, listener: Any, stop: Any) -> Any:
+        if task.item == "b" and task.run_id == run.run_id:
+            return await play("each")(task, listener, stop)
+        return await play()(task, listener, stop)
+
+    node = Node(name="each", op="work", for_each=["a", "b", "c"], retry=RetryPolicy(max_attempts=1))
+    fanned = Pipeline(name="job", nodes=(node,))
+    async with world(fanned, registry=WITH_TASKS, scripts=[script]) as at:
+        run = await at.engine.submit(JOB)
+        await at.settle()
+        (letter,) = await letters(at)
+        assert (letter.item, letter.attempts, letter.input) == (1, 1, {"item": "b"})
+        again = await at.engine.retry(run.run_id, by="me")
+        await at.settle()
+        assert [task.item for task in at.pool.tasks] == ["a", "b", "c", "b"]
+        assert await run_state(at, again.run_id) is RunState.SUCCESS
