@@ -109,6 +109,8 @@ def attempt_finished(
         worker_pid=77,
         cpu_s=1.5,
         peak_memory_bytes=1 << 20,
+        io_read_bytes=4096,
+        io_written_bytes=8192,
     )
 
 

@@ -245,14 +245,16 @@ SELECT state FROM job_executions WHERE attempt_id = :attempt_id;
 UPDATE job_executions AS a
 SET state = c.state, finished_at_us = c.at_us, duration_s = c.duration_s, worker_pid = c.worker_pid,
     error_kind = c.error_kind, error = c.error, traceback = c.traceback, cpu_s = c.cpu_s,
-    peak_memory_bytes = c.peak_memory_bytes
+    peak_memory_bytes = c.peak_memory_bytes, io_read_bytes = c.io_read_bytes, io_written_bytes = c.io_written_bytes
 FROM (
     SELECT
         json_extract(value, '$.event.attempt_id') AS attempt_id, json_extract(value, '$.event.state') AS state,
         json_extract(value, '$.event.duration_s') AS duration_s, json_extract(value, '$.event.worker_pid') AS worker_pid,
         json_extract(value, '$.event.error_kind') AS error_kind, json_extract(value, '$.event.error') AS error,
         json_extract(value, '$.event.traceback') AS traceback, json_extract(value, '$.event.cpu_s') AS cpu_s,
-        json_extract(value, '$.event.peak_memory_bytes') AS peak_memory_bytes, json_extract(value, '$.at_us') AS at_us
+        json_extract(value, '$.event.peak_memory_bytes') AS peak_memory_bytes,
+        json_extract(value, '$.event.io_read_bytes') AS io_read_bytes,
+        json_extract(value, '$.event.io_written_bytes') AS io_written_bytes, json_extract(value, '$.at_us') AS at_us
     FROM json_each(:rows) LIMIT -1
 ) AS c
 WHERE a.attempt_id = c.attempt_id AND a.state = 'running';
@@ -361,7 +363,7 @@ FROM pipeline_nodes WHERE run_id = :run_id ORDER BY position;
 -- name: attempts
 -- Attempts of a run, or of one of its nodes, oldest first.
 SELECT attempt_id, run_id, node, number, state, started_at_us, finished_at_us, worker_pid, error_kind,
-    error, traceback, cpu_s, peak_memory_bytes
+    error, traceback, cpu_s, peak_memory_bytes, io_read_bytes, io_written_bytes
 FROM job_executions WHERE run_id = :run_id AND (:node IS NULL OR node = :node) ORDER BY rowid;
 
 -- name: checkpoint
@@ -609,6 +611,12 @@ SELECT f.schedule_id, f.identity
 FROM schedules AS s CROSS JOIN fires AS f
 WHERE f.schedule_id = s.schedule_id AND s.removed_at_us IS NULL AND f.due_at_us > min(s.decided_until_us, :now_us);
 
+-- name: take_back_fire
+-- Forget what was decided about a fire whose run has not begun.
+DELETE FROM fires
+WHERE pipeline = :pipeline AND identity = :identity AND run_id = :run_id
+    AND EXISTS (SELECT 1 FROM pipeline_runs AS r WHERE r.run_id = :run_id AND r.state = 'queued');
+
 -- name: fires_within
 -- Fires of one schedule that were decided, by when they were due.
 SELECT identity FROM fires WHERE schedule_id = :schedule_id AND due_at_us > :after_us AND due_at_us <= :until_us;
@@ -653,7 +661,7 @@ WHERE n.run_id = r.value ORDER BY r.key, n.position;
 -- name: attempts_of_runs
 -- The attempts of some runs, oldest first.
 SELECT a.attempt_id, a.run_id, a.node, a.number, a.state, a.started_at_us, a.finished_at_us, a.worker_pid, a.error_kind,
-    a.error, a.traceback, a.cpu_s, a.peak_memory_bytes
+    a.error, a.traceback, a.cpu_s, a.peak_memory_bytes, a.io_read_bytes, a.io_written_bytes
 FROM json_each(:run_ids) AS r CROSS JOIN job_executions AS a
 WHERE a.run_id = r.value ORDER BY a.rowid;
 

@@ -163,6 +163,8 @@ def attempt_record(row: Row) -> AttemptRecord:
         traceback=row[10],
         cpu_s=row[11],
         peak_memory_bytes=row[12],
+        io_read_bytes=row[13],
+        io_written_bytes=row[14],
     )
 
 

@@ -196,7 +196,7 @@ CREATE TABLE job_executions (
     peak_memory_bytes INTEGER,
     duration_s REAL,
     started_at_us INTEGER NOT NULL,
-    finished_at_us INTEGER,
+    finished_at_us INTEGER, io_read_bytes INTEGER, io_written_bytes INTEGER,
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT;
 

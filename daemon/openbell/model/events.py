@@ -30,6 +30,8 @@ from openbell.model.letter_events import LetterReplayed as LetterReplayed
 from openbell.model.runs import LogLine, NodeState, RunState, Totals
 from openbell.model.schedule_events import ClockJumped as ClockJumped
 from openbell.model.schedule_events import FireDecided as FireDecided
+from openbell.model.schedule_events import FireLetGo as FireLetGo
+from openbell.model.schedule_events import FireTakenBack as FireTakenBack
 from openbell.model.schedule_events import PipelinePaused as PipelinePaused
 from openbell.model.schedule_events import ScheduleAdded as ScheduleAdded
 from openbell.model.schedule_events import ScheduleAdvanced as ScheduleAdvanced
@@ -176,6 +178,8 @@ class AttemptFinished(Event):
     traceback: str = ""
     cpu_s: float | None = None
     peak_memory_bytes: int | None = None
+    io_read_bytes: int | None = None
+    io_written_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,6 +161,8 @@ class AttemptRecord:
     traceback: str = ""
     cpu_s: float | None = None
     peak_memory_bytes: int | None = None
+    io_read_bytes: int | None = None
+    io_written_bytes: int | None = None
 
 
 @quick

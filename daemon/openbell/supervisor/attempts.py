@@ -239,7 +239,13 @@ class Attempt:
         )
         ended = done or failed
         if ended is not None:
-            event = replace(event, cpu_s=ended.cpu_s, peak_memory_bytes=ended.peak_memory_bytes)
+            event = replace(
+                event,
+                cpu_s=ended.cpu_s,
+                peak_memory_bytes=ended.peak_memory_bytes,
+                io_read_bytes=ended.io_read_bytes,
+                io_written_bytes=ended.io_written_bytes,
+            )
         if failed is not None:
             event = replace(
                 event,

@@ -105,6 +105,8 @@ def finish_attempt(tables: Tables, event: ev.AttemptFinished) -> None:
         traceback=event.traceback,
         cpu_s=event.cpu_s,
         peak_memory_bytes=event.peak_memory_bytes,
+        io_read_bytes=event.io_read_bytes,
+        io_written_bytes=event.io_written_bytes,
     )
     tables.put(attempts, event.attempt_id, ended)
 

@@ -209,3 +209,6 @@ CREATE TRIGGER node_log_sizes_forgotten AFTER DELETE ON node_log_sizes WHEN old.
 BEGIN
     UPDATE history_counts SET value = value - old.dropped_count WHERE name = 'log_lines_dropped';
 END;
+
+ALTER TABLE job_executions ADD COLUMN io_read_bytes INTEGER;
+ALTER TABLE job_executions ADD COLUMN io_written_bytes INTEGER;

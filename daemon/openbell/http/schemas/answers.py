@@ -173,6 +173,8 @@ class Attempt(BaseModel):
     traceback: str
     cpu_s: float | None
     peak_memory_bytes: int | None
+    io_read_bytes: int | None
+    io_written_bytes: int | None
 
 
 class LogLine(BaseModel):
