@@ -19,6 +19,9 @@ _LEVELS: Mapping[type[ev.Event], int] = {
     ev.WorkerStarted: logging.DEBUG,
     ev.WorkerStopped: logging.DEBUG,
     ev.FireDecided: logging.DEBUG,
+    ev.ItemsListed: logging.DEBUG,
+    ev.ItemsChanged: logging.DEBUG,
+    ev.FireLetGo: logging.DEBUG,
     ev.QualityChecked: logging.WARNING,
     ev.ClockJumped: logging.WARNING,
     ev.CalendarHorizonNear: logging.WARNING,
@@ -37,7 +40,20 @@ _NODE_LEVELS = {
     NodeState.RETRYING: logging.WARNING,
     NodeState.FAILED: logging.ERROR,
 }
-_OMITTED = frozenset({"at", "definition", "receipts", "totals", "findings", "nodes", "lines"})
+_OMITTED = frozenset(
+    {
+        "at",
+        "definition",
+        "receipts",
+        "totals",
+        "findings",
+        "nodes",
+        "lines",
+        "output",
+        "items",
+        "changes",
+    }
+)
 
 
 def level_of(event: ev.Event) -> int:
@@ -78,6 +94,10 @@ def fields_of(event: ev.Event) -> dict[str, Any]:
                 for each in fields(event.totals)
                 if (value := getattr(event.totals, each.name))
             }
+        case ev.ItemsListed():
+            shown["items"] = len(event.items)
+        case ev.ItemsChanged():
+            shown["changes"] = len(event.changes)
         case ev.QualityChecked():
             shown["findings"] = [
                 f"{finding.rule} ({finding.severity}): {finding.message}"
