@@ -36,6 +36,7 @@ from openbell.model.events import (
     StoredEvent,
 )
 from openbell.model.ids import IdSource
+from openbell.model.letters import DeadLetter, UnknownLetterError
 from openbell.model.pipelines import (
     Dataset,
     Deployment,
@@ -43,6 +44,7 @@ from openbell.model.pipelines import (
     Pipeline,
     ProviderUse,
 )
+from openbell.model.retries import Retry
 from openbell.model.runs import (
     LogLine,
     NodeRecord,
@@ -95,6 +97,7 @@ class DoubleEngine:
         self.stops: list[bool] = []
         self.submissions: list[Submission] = []
         self.asked_by: list[str] = []
+        self.retries: list[Retry | None] = []
         self._ids = IdSource(secrets.randbits)
         self._now_us = to_us(START)
         self._subscribers: list[MemoryObjectSendStream[StoredEvent | Event]] = []
@@ -237,14 +240,9 @@ class DoubleEngine:
         return self._change(run.run_id, cancel_requested=True)
 
     async def retry(
-        self,
-        run_or_job_id: str,
-        *,
-        by: str,
-        from_node: str | None = None,
-        params: Mapping[str, object] | None = None,
+        self, run_or_job_id: str, *, by: str, how: Retry | None = None
     ) -> RunRecord:
-        del from_node, params
+        self.retries.append(how)
         run = self._find(run_or_job_id)
         if not run.state.is_final:
             raise ConflictError(
@@ -252,6 +250,12 @@ class DoubleEngine:
             )
         again = await self.submit(Submission(pipeline=run.pipeline, origin=by))
         return self._change(again.run_id, retry_of=run.run_id)
+
+    async def replay(self, letter_id: str, *, by: str) -> RunRecord:
+        raise UnknownLetterError(letter_id)
+
+    async def purge(self, letter_id: str, *, by: str) -> DeadLetter:
+        raise UnknownLetterError(letter_id)
 
     async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:
         for name, node in document["nodes"].items():

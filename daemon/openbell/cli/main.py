@@ -15,6 +15,7 @@ from openbell.cli import (
     demo,
     differences,
     inspection,
+    letters,
     listing,
     rehearsing,
     running,
@@ -56,6 +57,7 @@ def build() -> typer.Typer:
         calendars,
         schedules,
         rehearsing,
+        letters,
     ):
         module.register(app)
     return app

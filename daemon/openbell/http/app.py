@@ -19,6 +19,7 @@ from openbell.http.daemon import DaemonRoutes
 from openbell.http.events import EventRoutes
 from openbell.http.health import HealthRoutes
 from openbell.http.jobs import JobRoutes
+from openbell.http.letters import LetterRoutes
 from openbell.http.problems import ProblemAnswer, of_domain, of_status, of_validation
 from openbell.http.redaction import Redacting, Redaction
 from openbell.http.runs import RunRoutes
@@ -41,6 +42,7 @@ _ROUTES = (
     HealthRoutes,
     CalendarRoutes,
     ScheduleRoutes,
+    LetterRoutes,
 )
 _KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "/api/pipeline/jobs": requests.JobRequest,

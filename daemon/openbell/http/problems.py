@@ -18,6 +18,7 @@ from openbell.model.control import (
     UnknownPipelineError,
     UnknownRunError,
 )
+from openbell.model.letters import UnknownLetterError
 from openbell.model.schedules import UnknownScheduleError
 from openbell.sdk.errors import OpenbellError, Problem, SettingsError
 
@@ -34,6 +35,7 @@ TYPES: Mapping[str, str] = {
     "unknown-calendar": "no calendar has this name",
     "unknown-overlay": "the calendar has no correction made by hand with this id",
     "unknown-schedule": "no schedule in force has this id",
+    "unknown-letter": "there is no dead letter with this id",
     "unknown-dataset": "no dataset has this name; `known` lists those there are",
     "not-accepted": "the daemon cannot take this now: it drains, or the pipeline is paused or parked",
     "conflict": "the request does not fit the state of what it names",
@@ -48,6 +50,7 @@ _UNKNOWN: Mapping[type[Exception], str] = {
     UnknownRunError: "unknown-run",
     UnknownOverlayError: "unknown-overlay",
     UnknownScheduleError: "unknown-schedule",
+    UnknownLetterError: "unknown-letter",
 }
 
 
@@ -105,7 +108,7 @@ def of_domain(error: Exception) -> ProblemAnswer | None:
             answer = error.answer
         case UnknownPipelineError():
             answer = _of_unknown(error)
-        case UnknownRunError() | UnknownOverlayError() | UnknownScheduleError():
+        case _ if type(error) in _UNKNOWN:
             answer = ProblemAnswer.of(404, _UNKNOWN[type(error)], str(error))
         case UnknownCalendarError():
             answer = ProblemAnswer.of(404, "unknown-calendar", str(error), hint=error.hint)

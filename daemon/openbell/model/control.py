@@ -12,7 +12,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from openbell.model.events import ConfigReloaded, Event, StoredEvent
 from openbell.model.items import ApprovalRecord
+from openbell.model.letters import DeadLetter
 from openbell.model.pipelines import Deployment
+from openbell.model.retries import Retry
 from openbell.model.runs import RunRecord, WorkflowRecord
 
 
@@ -173,21 +175,29 @@ class Engine(Protocol):
         ...
 
     async def retry(
-        self,
-        run_or_job_id: str,
-        *,
-        by: str,
-        from_node: str | None = None,
-        params: Mapping[str, object] | None = None,
+        self, run_or_job_id: str, *, by: str, how: Retry | None = None
     ) -> RunRecord:
-        """Submit an ended run again, as it was asked for, with `params` over its parameters.
+        """Submit an ended run again, from the nodes that did not succeed unless `how` says other.
 
-        Nodes that succeeded are kept, unless they stand in or after `from_node`, after work that
-        is done again, or their definition or the run's parameters differ. Dead letters of the run
-        are replayed by it.
-        One that failed or was cancelled goes on after its last batch, unless its definition has
-        changed; what is stored already stays unchanged in any case.
+        What is not done again is taken over as it ended, with its outcome and output; so are items
+        that succeeded. Sources that failed or were cancelled go on after their last batches, unless
+        parameters or definition differ. What is stored already stays unchanged in any case. Dead
+        letters of the run are replayed by it. Raises UnknownRunError, ConflictError for a run that
+        has not ended, and SettingsError for wrong parameters or an unknown node.
         """
+        ...
+
+    async def replay(self, letter_id: str, *, by: str) -> RunRecord:
+        """Submit a run that goes on from what a dead letter holds; it is durable when this returns.
+
+        Finished work of the original is kept, as by a retry from the letter's node. All letters of
+        the original are replayed with it. Raises UnknownLetterError, and ConflictError for one that
+        waits no more.
+        """
+        ...
+
+    async def purge(self, letter_id: str, *, by: str) -> DeadLetter:
+        """Give a dead letter up; it stays on record with who did it. Raises as `replay` does."""
         ...
 
     async def answer(

@@ -11,6 +11,14 @@ from typing import Any
 from openbell.model.quick import quick
 
 
+class UnknownLetterError(Exception):
+    """There is no dead letter with this id."""
+
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"dead letter {letter_id!r} is unknown")
+        self.letter_id = letter_id
+
+
 class LetterState(enum.StrEnum):
     """Where a dead letter stands."""
 

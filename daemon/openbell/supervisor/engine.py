@@ -31,7 +31,9 @@ from openbell.model.events import (
     ReloadRefused,
 )
 from openbell.model.items import ApprovalRecord
+from openbell.model.letters import DeadLetter
 from openbell.model.pipelines import Deployment, Pipeline
+from openbell.model.retries import Retry
 from openbell.model.runs import RunRecord, WorkflowRecord
 from openbell.sdk.errors import SettingsError
 from openbell.supervisor.deadline import deadline
@@ -39,6 +41,7 @@ from openbell.supervisor.definitions import FROM_API, difference, settle, versio
 from openbell.supervisor.firing.schedules import ScheduleDesk
 from openbell.supervisor.firing.tables import Calendars
 from openbell.supervisor.intake import Intake, Target
+from openbell.supervisor.letters import LetterDesk
 from openbell.supervisor.restart import RestartPolicy
 from openbell.supervisor.roster import Roster
 from openbell.supervisor.services import Services
@@ -94,6 +97,7 @@ class LiveEngine:
         self._roster = Roster(services, policy=policy or RestartPolicy(), only=only)
         self._tasks: TaskGroup | None = None
         self._intake = Intake(services, self._roster, target=self.target)
+        self._letters = LetterDesk(services, self._intake)
         self._schedules = (
             None
             if calendars is None or only is not None
@@ -199,15 +203,18 @@ class LiveEngine:
         return await self._intake.cancel(run_or_job_id, by=by)
 
     async def retry(
-        self,
-        run_or_job_id: str,
-        *,
-        by: str,
-        from_node: str | None = None,
-        params: Mapping[str, object] | None = None,
+        self, run_or_job_id: str, *, by: str, how: Retry | None = None
     ) -> RunRecord:
         """Submit an ended run again; its finished work is kept."""
-        return await self._intake.retry(run_or_job_id, by=by, from_node=from_node, params=params)
+        return await self._intake.retry(run_or_job_id, by=by, how=how)
+
+    async def replay(self, letter_id: str, *, by: str) -> RunRecord:
+        """Submit a run that does again what a dead letter holds."""
+        return await self._letters.replay(letter_id, by=by)
+
+    async def purge(self, letter_id: str, *, by: str) -> DeadLetter:
+        """Give a dead letter up."""
+        return await self._letters.purge(letter_id, by=by)
 
     def target(self, name: str) -> Target:
         """Return the definition of a pipeline that takes work."""

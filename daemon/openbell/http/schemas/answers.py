@@ -17,6 +17,7 @@ from openbell.http.schemas.daemon import (
     Worker,
 )
 from openbell.http.schemas.schedules import Fire, Schedule
+from openbell.http.schemas.tracking import Letter
 
 RunStateName = Literal["queued", "running", "success", "failed", "cancelled"]
 NodeStateName = Literal[
@@ -377,6 +378,7 @@ SINGLE: tuple[type[BaseModel], ...] = (
     Health,
     Event,
     Run,
+    Letter,
 )
 PAGED: tuple[type[BaseModel], ...] = (
     Calendar,
@@ -396,5 +398,6 @@ PAGED: tuple[type[BaseModel], ...] = (
     Worker,
     Budget,
     Lineage,
+    Letter,
 )
 PAGE_NAMES = {"LogLine": "LogPage"}
