@@ -20,6 +20,7 @@ from openbell.app.documents import parse_pipeline
 from openbell.app.loading import load_whole
 from openbell.app.place import Place
 from openbell.calendars.store import SessionStore
+from openbell.execution.orphans import clean_spool
 from openbell.execution.pool import WorkerPool
 from openbell.history.lock import StateLock
 from openbell.history.store import HistoryStore
@@ -94,6 +95,7 @@ async def running(
         history = await stack.enter_async_context(HistoryStore(place.state_dir / "history.sqlite"))
         if adopt is not None:
             await _tell_open_runs(history, adopt)
+        clean_spool(place.state_dir, is_kept=lambda _: True, is_start=True)
         journal = Journal(history, observers, clock=clock)
         pool = _pool(place, deployment, clock=clock, journal=journal, env=env)
         await stack.enter_async_context(pool)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
 
 from openbell.app.assembly import Running
+from openbell.execution.orphans import clean_spool, spooled_runs
 from openbell.sdk.errors import RetryableError
 from openbell.supervisor.dispatch import Dispatcher
 from openbell.supervisor.upkeep import fold, tables
@@ -19,7 +23,7 @@ async def keep_house(whole: Running, failed: Callable[[RetryableError], None]) -
     `failed` hears why one of them could not be done this time; it is tried again an hour later.
     """
     while True:
-        for task in (_look, _prune, _fold, _back_up):
+        for task in (_look, _prune, _forget_outputs, _fold, _back_up):
             try:
                 await task(whole)
             except RetryableError as error:
@@ -38,6 +42,20 @@ async def _prune(whole: Running) -> None:
         before=whole.clock.now() - timedelta(days=options.history_keep_days),
         keep_runs=options.history_keep_runs,
     )
+
+
+async def _forget_outputs(whole: Running) -> None:
+    """Delete what nodes of runs made that ended long ago, or that history does not know."""
+    state_dir = whole.services.state_dir
+    keep = timedelta(days=whole.engine.deployment.daemon.output_keep_days)
+    past = set()
+    for run_id in spooled_runs(state_dir):
+        run = await whole.history.run(run_id)
+        ended_at = None if run is None else run.finished_at
+        if run is None or (ended_at is not None and whole.clock.now() - ended_at >= keep):
+            past.add(run_id)
+    clean = partial(clean_spool, state_dir, is_kept=lambda run_id: run_id not in past)
+    await to_thread.run_sync(clean, limiter=CapacityLimiter(1))
 
 
 async def _fold(whole: Running) -> None:

@@ -219,6 +219,7 @@ def _daemon(section: DaemonSection, folder: Path) -> DaemonOptions:
         worker_max_memory_mb=section.worker_max_memory_mb,
         drain_timeout_s=section.drain_timeout,
         history_keep_days=section.history_keep_days,
+        output_keep_days=section.output_keep_days,
         history_keep_runs=section.history_keep_runs,
         socket_group=section.socket_group,
         tcp_host=section.tcp_host,

@@ -258,6 +258,9 @@ class DaemonSection(Section):
         default=60.0, description="how long work in hand may take to end when the daemon stops"
     )
     history_keep_days: Int = Field(default=90, ge=1, description="ended runs are kept this long")
+    output_keep_days: Int = Field(
+        default=7, ge=0, description="rows that nodes of ended runs handed on are kept this long"
+    )
     history_keep_runs: Int = Field(default=100_000, ge=1, description="and at most so many")
     socket_group: str | None = Field(
         default=None, description="group whose members may use the API's socket"

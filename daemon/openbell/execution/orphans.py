@@ -66,6 +66,13 @@ def forget_run(state_dir: Path, run_id: str) -> None:
         shutil.rmtree(state_dir / SPOOL / run_id, ignore_errors=True)
 
 
+def spooled_runs(state_dir: Path) -> list[str]:
+    """Return the runs whose nodes' rows are kept here, oldest first."""
+    folder = state_dir / SPOOL
+    names = (entry.name for entry in os.scandir(folder)) if folder.is_dir() else ()
+    return sorted(name for name in names if name.startswith(_RUN))
+
+
 def clean_spool(
     state_dir: Path, *, is_kept: Callable[[str], bool], is_start: bool = False
 ) -> list[str]:

@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 
 from openbell.execution.conversation import converse
 from openbell.execution.executor import Executor, Listener, SilentListener, StopSignal
+from openbell.execution.orphans import end_orphans
 from openbell.execution.process import WorkerLostError, WorkerProcess, describe_exit, start_worker
 from openbell.execution.protocol import CallTask, ChainTask, Done, Failed, NodeCall, Task
 from openbell.model.control import WorkerStatus
@@ -62,7 +63,10 @@ Tell = Callable[[Event], Awaitable[None]]
 
 
 class WorkerPool:
-    """The local executor. An async context manager that owns its processes."""
+    """The local executor. An async context manager that owns its processes.
+
+    Nobody else uses its scratch folder: what workers of a dead daemon left running is ended first.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class WorkerPool:
     ) -> None:
         self._limits = limits
         self._clock = clock
-        self._scratch_dir = scratch_dir
+        self._scratch_dir = scratch_dir.absolute()
         self._environment = environment
         self._tell = tell
         self._slots: list[_Slot] = []
@@ -86,6 +90,7 @@ class WorkerPool:
 
     async def __aenter__(self) -> Self:
         self._scratch_dir.mkdir(parents=True, exist_ok=True)
+        await to_thread.run_sync(end_orphans, self._scratch_dir, limiter=anyio.CapacityLimiter(1))
         for left in self._scratch_dir.glob("worker-*.stderr"):
             left.unlink(missing_ok=True)
         self._tasks = anyio.create_task_group()

@@ -186,6 +186,7 @@ class DaemonOptions:
     worker_max_memory_mb: int = 4096
     drain_timeout_s: float = 60.0
     history_keep_days: int = 90
+    output_keep_days: int = 7
     history_keep_runs: int = 100_000
     socket_group: str | None = None
     tcp_host: str = "127.0.0.1"
