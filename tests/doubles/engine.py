@@ -239,9 +239,7 @@ class DoubleEngine:
             raise ConflictError(f"run {run.run_id} has ended already: {run.state}")
         return self._change(run.run_id, cancel_requested=True)
 
-    async def retry(
-        self, run_or_job_id: str, *, by: str, how: Retry | None = None
-    ) -> RunRecord:
+    async def retry(self, run_or_job_id: str, *, by: str, how: Retry | None = None) -> RunRecord:
         self.retries.append(how)
         run = self._find(run_or_job_id)
         if not run.state.is_final:

@@ -55,6 +55,15 @@ def is_open(outcomes: Sequence[str], outcome: str) -> bool:
     return outcome in outcomes if outcomes else outcome not in REFUSALS
 
 
+def below(unit: Unit, node: str) -> set[str]:
+    """Return the nodes of `unit` that rows reach through `node`."""
+    found = {node}
+    for member in unit.nodes:
+        if found & set(member.needs):
+            found.add(member.name)
+    return found - {node}
+
+
 def ordered(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Return `nodes` so that each stands after those it needs, otherwise as they came.
 

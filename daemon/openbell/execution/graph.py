@@ -126,6 +126,7 @@ class RunGraph:
 
     def __init__(self, units: Sequence[Unit], ended: Mapping[str, Ended] | None = None) -> None:
         self._waiting = [_Waiting(unit) for unit in units]
+        self._home = {node.name: each for each in self._waiting for node in each.unit.nodes}
         self._nodes = {node.name: node for unit in units for node in unit.nodes}
         self._readers: dict[str, list[tuple[_Waiting, tuple[str, ...]]]] = {}
         self._ended: dict[str, Ended] = {}
@@ -155,12 +156,13 @@ class RunGraph:
         return self._follow(self._before, self._waiting)
 
     def end(self, ends: Mapping[str, Ended]) -> Step:
-        """Take in how nodes ended; return what follows."""
+        """Take in how nodes ended, also nodes that never began; return what follows."""
         for name, end in ends.items():
             if name in self._ended:
                 raise IllegalStepError(f"node {name!r}", self._ended[name].state, end.state)
             if not end.state.is_final:
                 raise IllegalStepError(f"node {name!r} that ends", "open", end.state)
+            self._home[name].is_decided = True
         return self._follow(ends, ())
 
     def _follow(self, ends: Mapping[str, Ended], touched: Iterable[_Waiting]) -> Step:

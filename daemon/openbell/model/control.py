@@ -174,9 +174,7 @@ class Engine(Protocol):
         """Ask a run to end; finished work is kept. Cancelling an ended run raises ConflictError."""
         ...
 
-    async def retry(
-        self, run_or_job_id: str, *, by: str, how: Retry | None = None
-    ) -> RunRecord:
+    async def retry(self, run_or_job_id: str, *, by: str, how: Retry | None = None) -> RunRecord:
         """Submit an ended run again, from the nodes that did not succeed unless `how` says other.
 
         What is not done again is taken over as it ended, with its outcome and output; so are items

@@ -202,9 +202,7 @@ class LiveEngine:
         """Ask a run to end; finished work is kept."""
         return await self._intake.cancel(run_or_job_id, by=by)
 
-    async def retry(
-        self, run_or_job_id: str, *, by: str, how: Retry | None = None
-    ) -> RunRecord:
+    async def retry(self, run_or_job_id: str, *, by: str, how: Retry | None = None) -> RunRecord:
         """Submit an ended run again; its finished work is kept."""
         return await self._intake.retry(run_or_job_id, by=by, how=how)
 

@@ -21,13 +21,14 @@ from openbell.model.history import DuplicateSubmissionError, RecordRefusedError,
 from openbell.model.ids import JobId
 from openbell.model.items import ApprovalRecord
 from openbell.model.pipelines import Pipeline
+from openbell.model.retries import Retry
 from openbell.model.runs import IllegalStepError, RunRecord, RunState
 from openbell.model.traces import new_trace_id, parse_traceparent
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
-from openbell.supervisor.kept import Keeper
 from openbell.supervisor.letters import replayed
 from openbell.supervisor.services import Services
+from openbell.supervisor.takeover import taken_over, version_of
 
 _SPAN = ("from", "to")
 
@@ -43,8 +44,8 @@ class Target:
 class Pipelines(Protocol):
     """Hands work to pipelines."""
 
-    async def enqueue(self, run: RunRecord) -> None:
-        """Let a run that was accepted be worked on."""
+    async def enqueue(self, run: RunRecord, *, is_new: bool = False) -> None:
+        """Let a run that was accepted be worked on; one that `is_new` nobody was told of before."""
         ...
 
     async def cancel(self, run: RunRecord) -> None:
@@ -77,11 +78,15 @@ class Intake:
         return run
 
     def prepared(
-        self, submission: Submission, *, retry_of: RunRecord | None = None
+        self,
+        submission: Submission,
+        *,
+        retry_of: RunRecord | None = None,
+        target: Target | None = None,
     ) -> RunSubmitted:
         """Return the event that accepts a request; nobody has heard of it yet."""
         services = self._services
-        target = self._target(submission.pipeline)
+        target = target or self._target(submission.pipeline)
         pipeline = target.pipeline
         now = services.clock.now()
         parent = parse_traceparent(submission.traceparent)
@@ -176,31 +181,29 @@ class Intake:
         run_or_job_id: str,
         *,
         by: str,
-        from_node: str | None = None,
-        params: Mapping[str, object] | None = None,
+        how: Retry | None = None,
         letter_id: str = "",
     ) -> RunRecord:
         """Submit an ended run again; see `Engine.retry`. `letter_id` is the letter it replays."""
+        how = how or Retry()
         run = await self.find(run_or_job_id)
         if not run.state.is_final:
             raise ConflictError(f"run {run.run_id} is {run.state}; only an ended run is retried")
         again = Submission(
             pipeline=run.pipeline,
-            params={**run.params, **(params or {})},
+            params={**run.params, **how.params},
             session=date.fromisoformat(run.session) if run.session else None,
             dry_run=run.dry_run,
             origin=by,
-            priority=run.priority,
+            priority=run.priority if how.priority is None else how.priority,
             calendar=run.calendar,
             fire=run.fire,
             due_at=run.due_at,
         )
-        target = self._target(run.pipeline)
-        if from_node is not None:
-            _check_node(target.pipeline, from_node)
-        event = self.prepared(again, retry_of=run)
-        keeper = Keeper(self._services, run, target.pipeline)
-        events: list[Event] = [event, *await keeper.events(event, from_node=from_node)]
+        target = await self._target_of(run, how)
+        event = self.prepared(again, retry_of=run, target=target)
+        taken = await taken_over(self._services, run, target.pipeline, how)
+        events: list[Event] = [event, *taken.events(event, run)]
         events += await replayed(self._services, event, run, by=by, letter_id=letter_id)
         try:
             await self._services.journal.record(*events)
@@ -210,12 +213,11 @@ class Intake:
         await self._pipelines.enqueue(accepted)
         return accepted
 
-
-def _check_node(pipeline: Pipeline, node: str) -> None:
-    known = [each.name for each in pipeline.nodes]
-    if node not in known:
-        message = f"{pipeline.name!r} has no node {node!r}; there are: {', '.join(known)}"
-        raise SettingsError([Problem(key="from_node", message=message)])
+    async def _target_of(self, run: RunRecord, how: Retry) -> Target:
+        """Return the definition that a retry is done by; the pipeline takes work."""
+        target = self._target(run.pipeline)
+        before = None if how.new_definition else await version_of(self._services, run)
+        return target if before is None else Target(pipeline=before, version=run.workflow_version)
 
 
 def queued(event: RunSubmitted) -> RunRecord:

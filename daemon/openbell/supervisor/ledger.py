@@ -35,6 +35,10 @@ class RunLedger:
         now = self._services.clock.now()
         return [RunStarted(at=now, run_id=run.run_id, pipeline=run.pipeline), *lost]
 
+    def closing(self, attempts: Sequence[AttemptRecord]) -> list[AttemptFinished]:
+        """Return the ends of those of `attempts` that were stopped: they do not count."""
+        return self._lost(attempts)
+
     def finished(
         self, began: datetime | None, state: RunState, *, error: str = "", reason: str = ""
     ) -> RunFinished:

@@ -23,6 +23,7 @@ from doubles.scripted import (
 from openbell.execution.protocol import Done, Failed, NodeEnd
 from openbell.model.letters import DeadLetter, LetterFilter, LetterState
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy
+from openbell.model.retries import Retry
 from openbell.model.runs import RunState, Totals
 from openbell.operators.control import CONTROL
 from openbell.sdk.errors import SettingsError
@@ -159,21 +160,21 @@ async def test_a_retry_keeps_finished_work_and_replays_the_letters_of_the_run() 
         kept = {node.node: node.reason for node in await at.history.nodes(again.run_id)}
     assert again.retry_of == run.run_id
     assert (settled.state, settled.replayed_by) == (LetterState.REPLAYED, again.run_id)
-    assert kept == {"first": f"kept from run {run.run_id}", "second": ""}
+    assert kept == {"first": f"taken over from run {run.run_id}", "second": ""}
 
 
 async def test_a_retry_from_a_node_does_it_and_all_after_it_again() -> None:
     async with world(two_steps(), registry=WITH_TASKS, scripts=[play()]) as at:
         run = await at.engine.submit(JOB)
         await at.settle()
-        await at.engine.retry(run.run_id, by="me", from_node="second")
+        await at.engine.retry(run.run_id, by="me", how=Retry(from_node="second"))
         await at.settle()
         assert [task.node.name for task in at.pool.tasks] == ["first", "second", "second"]
-        await at.engine.retry(run.run_id, by="me", from_node="first")
+        await at.engine.retry(run.run_id, by="me", how=Retry(from_node="first"))
         await at.settle()
         assert [task.node.name for task in at.pool.tasks][3:] == ["first", "second"]
         with pytest.raises(SettingsError, match="has no node 'third'; there are: first, second"):
-            await at.engine.retry(run.run_id, by="me", from_node="third")
+            await at.engine.retry(run.run_id, by="me", how=Retry(from_node="third"))
 
 
 async def test_items_that_succeeded_are_not_done_again() -> None:

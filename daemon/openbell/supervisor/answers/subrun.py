@@ -68,7 +68,7 @@ async def _submitted(question: Question) -> RunRecord:
         origin=f"run {run.run_id}",
         idempotency_key=_key(question),
         traceparent=node_traceparent(run.trace_id, run.run_id, question.node, question.attempt),
-        priority=run.priority,
+        priority=context.priority,
         parent_run_id=run.run_id,
         calendar=run.calendar,
     )
@@ -113,6 +113,8 @@ async def _cancel_too(question: Question, run_id: str) -> None:
     """Cancel the other run if this one is to end for good."""
     context = question.context
     run = await context.services.history.run(context.run.run_id)
-    if context.is_ending or (run is not None and (run.cancel_requested or run.state.is_final)):
+    is_asked = question.node in context.steering.requests
+    is_over = run is not None and (run.cancel_requested or run.state.is_final)
+    if context.is_ending or is_asked or is_over:
         with suppress(ConflictError, UnknownRunError):
             await context.services.doors.cancel(run_id, by=f"run {context.run.run_id}")

@@ -20,6 +20,7 @@ from openbell.supervisor.deadline import Deadline
 from openbell.supervisor.desk import Ask
 from openbell.supervisor.dispatch import Dispatcher
 from openbell.supervisor.runs.recovered import Recovered
+from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.services import Services
 
 
@@ -77,6 +78,7 @@ class RunContext:
     outcomes: dict[str, str] = field(default_factory=dict)
     provider: str = ""
     limit: Deadline | None = None
+    steering: Steering = field(default_factory=Steering)
     params: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     _stopped: list[anyio.CancelScope] = field(default_factory=list)
@@ -85,6 +87,17 @@ class RunContext:
     def job(self) -> str:
         """What the run is counted under."""
         return self.pipeline.job or self.pipeline.name
+
+    @property
+    def priority(self) -> int:
+        """How urgent the run is now."""
+        asked = self.steering.priority
+        return self.run.priority if asked is None else asked
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether work may begin: the run is not paused, or is to stop anyway."""
+        return not self.steering.is_paused or self.stop.is_asked()
 
     @property
     def is_ending(self) -> bool:
@@ -123,6 +136,17 @@ class RunContext:
 
     async def has_turn(self, held: AsyncExitStack, ask: Ask) -> bool:
         """Wait for a turn, which `held` gives back; return whether the run goes on then."""
+        while True:
+            await self.until_resumed()
+            async with AsyncExitStack() as tried:
+                if not await self._is_called(tried, ask):
+                    return False
+                if self.may_begin:
+                    await held.enter_async_context(tried.pop_all())
+                    return True
+
+    async def _is_called(self, held: AsyncExitStack, ask: Ask) -> bool:
+        """Wait for a turn; return False where the run stops instead."""
         desk = self.services.desk
         with self.until_stopped():
             await held.enter_async_context(desk.turn(ask))
@@ -131,6 +155,12 @@ class RunContext:
             return False
         await held.enter_async_context(desk.turn(ask))
         return True
+
+    async def until_resumed(self) -> None:
+        """Return once the run is not paused, or is to stop."""
+        while not self.may_begin:
+            with self.until_stopped():
+                await self.steering.change()
 
     def hear_stop(self) -> None:
         """Let everything that waits with `until_stopped` hear of the stop."""

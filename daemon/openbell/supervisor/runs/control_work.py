@@ -37,6 +37,8 @@ class ControlWork:
         asked_at = self._known.started_at if self._known else None
         is_running = self._known is not None and self._known.state is NodeState.RUNNING
         while True:
+            if not is_running:
+                await context.until_resumed()
             if context.is_interrupted:
                 return self._interrupted()
             asked_at = asked_at or context.services.clock.now()

@@ -26,6 +26,8 @@ from openbell.supervisor.ledger import RunLedger
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.control_work import answer_at_once
 from openbell.supervisor.runs.letters import letters_of
+from openbell.supervisor.runs.requested import cancel_items, ended_by
+from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.runs.work import work_of
 from openbell.supervisor.services import Services
 
@@ -57,6 +59,7 @@ class RunDriver:
         stop: StopSignal,
         *,
         units_of: UnitsOf,
+        steering: Steering | None = None,
     ) -> None:
         self._units_of = units_of
         self._began_at = run.started_at
@@ -70,7 +73,9 @@ class RunDriver:
             run=run,
             stop=stop,
             dispatch=Dispatcher(services, services.deployment),
+            steering=steering or Steering(is_fresh=True),
         )
+        self._steering = self._context.steering
         self._done: list[Completion] = []
         self._has_done = anyio.Event()
         self._in_hand = 0
@@ -78,11 +83,15 @@ class RunDriver:
         self._ready: list[Unit] = []
         self._events: list[Event] = []
         self._errors: dict[str, str] = {}
+        self._homes: dict[str, Unit] = {}
+        self._at_work: dict[str, anyio.CancelScope] = {}
+        self._is_told = False
 
     async def drive(self) -> RunState:
         """Return how the run ended; everything is in history then. Raises Interrupted."""
         services, pipeline = self._services, self._pipeline
         found = self._units_of(pipeline)
+        self._homes = {node.name: unit for unit in found for node in unit.nodes}
         self._began_at = self._run.started_at or services.clock.now()
         graph = RunGraph(found, await self._recover())
         await self._find_facts(found)
@@ -131,6 +140,9 @@ class RunDriver:
         run, context = self._run, self._context
         if run.state is not RunState.QUEUED or run.retry_of is not None:
             context.before = await self._ledger.recovered()
+        if not self._steering.is_fresh:
+            for request in await self._services.history.node_requests(run.run_id):
+                self._steering.request(request)
         ended: dict[str, Ended] = {}
         for name, node in context.before.nodes.items():
             if node.output is not None:
@@ -144,18 +156,25 @@ class RunDriver:
 
     async def _work(self, graph: RunGraph) -> RunState | None:
         """Go through the graph; return how the run ended, None when it was interrupted."""
-        with self._context.stop.heard_by(self._context.hear_stop):
+        self._steering.hear = self._hear
+        stop = self._context.stop
+        with stop.heard_by(self._hear), stop.heard_by(self._context.hear_stop):
             async with anyio.create_task_group() as tasks:
                 state = await self._work_in(tasks, graph)
                 if self._in_hand:
                     tasks.cancel_scope.cancel()
         return state
 
+    def _hear(self) -> None:
+        """Look again at what is asked of the run."""
+        self._is_told = True
+        self._has_done.set()
+
     async def _work_in(self, tasks: TaskGroup, graph: RunGraph) -> RunState | None:
         self._events += self._ledger.opening(self._context.before.attempts)
         self._absorb(graph.begin())
         while True:
-            ends = self._answer_at_once()
+            ends = {**self._obey(graph), **self._answer_at_once()}
             if ends:
                 self._absorb(graph.end(ends))
             self._queue()
@@ -177,9 +196,29 @@ class RunDriver:
         for unit in step.ready:
             (self._instant if unit.kind == "control" else self._ready).append(unit)
 
+    def _obey(self, graph: RunGraph) -> dict[str, Ended]:
+        """Let nodes end as somebody asked; return how those ended that are not at work."""
+        self._is_told = False
+        ends: dict[str, Ended] = {}
+        for request in self._steering.requests.values():
+            unit = self._homes.get(request.node)
+            if unit is None or unit.name in graph.ended or unit.name in ends:
+                continue
+            if unit.name in self._at_work:
+                self._at_work[unit.name].cancel()
+                continue
+            if unit in self._ready:
+                self._ready.remove(unit)
+            if unit in self._instant:
+                self._instant.remove(unit)
+            ends.update(self._take_in(ended_by(self._context, unit, request)))
+        return ends
+
     def _answer_at_once(self) -> dict[str, Ended]:
         """Let some of the nodes that take no time end; return how."""
         ends: dict[str, Ended] = {}
+        if not self._context.may_begin:
+            return ends
         while self._instant and len(ends) < _AT_ONCE and not self._context.is_interrupted:
             unit = self._instant.popleft()
             completion = answer_at_once(self._context, unit)
@@ -203,7 +242,8 @@ class RunDriver:
         workers = [unit for unit in self._ready if unit.kind != "control"]
         if not workers or self._context.is_interrupted:
             return
-        for unit in workers[self._services.desk.room() :]:
+        room = self._services.desk.room() if self._context.may_begin else 0
+        for unit in workers[room:]:
             known = self._context.before.nodes.get(unit.name)
             if known is None or known.state in {NodeState.PENDING, NodeState.RUNNING}:
                 self._events += [
@@ -216,17 +256,44 @@ class RunDriver:
         if self._context.is_interrupted:
             return
         for unit in ready:
+            if not self._may_begin(unit):
+                self._ready.append(unit)
+                continue
             self._in_hand += 1
+            self._at_work[unit.name] = anyio.CancelScope()
             tasks.start_soon(self._run_unit, unit, name=f"unit {unit.name}")
 
+    def _may_begin(self, unit: Unit) -> bool:
+        """Return whether a unit may begin now; while the run is paused, what began may go on."""
+        if self._context.may_begin:
+            return True
+        known = self._context.before.nodes.get(unit.name)
+        return unit.kind == "control" and known is not None and known.state is NodeState.RUNNING
+
     async def _run_unit(self, unit: Unit) -> None:
-        completion = await work_of(self._context, unit).run()
+        completion: Completion | None = None
+        with self._at_work[unit.name]:
+            completion = await work_of(self._context, unit).run()
+        if completion is None:
+            completion = await self._stopped(unit)
+        del self._at_work[unit.name]
         self._done.append(completion)
         self._has_done.set()
 
+    async def _stopped(self, unit: Unit) -> Completion:
+        """Return how a unit ends whose work was stopped because somebody asked."""
+        history, run_id = self._services.history, self._run.run_id
+        attempts = await history.attempts(run_id, unit.name)
+        if unit.head.for_each is not None:
+            await cancel_items(self._context, unit.name)
+        asked = self._steering.requests
+        request = next(asked[node.name] for node in unit.nodes if node.name in asked)
+        return ended_by(self._context, unit, request, events=self._ledger.closing(attempts))
+
     async def _completed(self) -> dict[str, Ended]:
         """Return how nodes ended, waiting for the first unless others can go on meanwhile."""
-        if not self._done and not self._instant:
+        has_instant = bool(self._instant) and self._context.may_begin
+        if not (self._done or has_instant or self._is_told):
             self._has_done = anyio.Event()
             await self._has_done.wait()
         done, self._done = self._done, []

@@ -96,6 +96,9 @@ class FanOut:
         at_once: list[ItemChange] = []
         letters: list[DeadLettered] = []
         for item in found:
+            await self._context.until_resumed()
+            if self._context.is_interrupted:
+                break
             work = ItemWork(self._context, self._node, item, self._recorder.note)
             change = work.at_once()
             if change is not None:

@@ -24,8 +24,8 @@ from openbell.supervisor.desk import Ask
 from openbell.supervisor.dispatch import Frame
 from openbell.supervisor.runs.context import RunContext
 from openbell.supervisor.runs.item_params import ItemParams
-from openbell.supervisor.runs.worker_work import kind_of
 from openbell.supervisor.runs.letters import letter_of_item
+from openbell.supervisor.runs.worker_work import kind_of
 
 Note = Callable[[ItemChange], Awaitable[None]]
 """Puts a change on record, together with others; it is durable when this returns."""
@@ -90,6 +90,7 @@ class ItemWork:
             retry_at = self._context.services.clock.now() + timedelta(seconds=wait_s)
             await self._note(self._change(NodeState.RETRYING, tried, retry_at=retry_at))
             await self._context.sleep_or_stop(wait_s)
+            await self._context.until_resumed()
             self._attempt += 1
             self._asked_at = None
         return None
@@ -160,7 +161,7 @@ class ItemWork:
             run_id=run.run_id,
             node=name,
             pipeline=run.pipeline,
-            priority=run.priority,
+            priority=context.priority,
             pool=self._node.pool,
             kind=kind_of(run, self._node),
         )

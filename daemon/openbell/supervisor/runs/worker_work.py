@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from openbell.execution.chains import Unit, is_open
+from openbell.execution.chains import Unit, below, is_open
 from openbell.execution.graph import Ended
 from openbell.execution.protocol import ChainTask, Done, Failed, NodeCall, NodeEnd
 from openbell.execution.retry import delay_s, failures_so_far, is_retried
@@ -82,7 +82,8 @@ class WorkerWork:
     async def _stored_checkpoint(self) -> Checkpoint | None:
         """Return where the run goes on: after its own last chunk, or that of the run it retries.
 
-        Only what ended without success and was asked for alike is gone on with.
+        Only what ended without success and was asked for alike is gone on with: a unit that is done
+        again although it succeeded begins at the beginning.
         """
         context, source = self._context, self._unit.name
         history, run = context.services.history, context.run
@@ -97,7 +98,16 @@ class WorkerWork:
             before = await history.run(run.retry_of) if run.retry_of else None
             if before is None or not _goes_on(before, context.run):
                 return None
+            if await self._had_success(before):
+                return None
             run = before
+
+    async def _had_success(self, run: RunRecord) -> bool:
+        nodes = {
+            node.node: node.state for node in await self._context.services.history.nodes(run.run_id)
+        }
+        members = [nodes.get(node.name) for node in self._unit.nodes]
+        return all(state in {NodeState.SUCCESS, NodeState.SKIPPED} for state in members)
 
     async def _attempt(self) -> AttemptResult | None:
         """Return how an attempt ended, None when the run was interrupted before it began."""
@@ -152,7 +162,7 @@ class WorkerWork:
             run_id=context.run.run_id,
             node=head.name,
             pipeline=context.run.pipeline,
-            priority=context.run.priority,
+            priority=context.priority,
             pool=next((node.pool for node in self._unit.nodes if node.pool), None),
             leases=leases_of(task) if isinstance(task, ChainTask) else (),
             owns_worker=is_live,
@@ -213,11 +223,11 @@ class WorkerWork:
         totals: Mapping[str, Totals] = MappingProxyType({}),
         events: Sequence[Event] = (),
     ) -> Completion:
-        below = _below(self._unit, node)
+        after = below(self._unit, node)
         changes: list[Event] = []
         ends: dict[str, Ended] = {}
         for member in self._unit.nodes:
-            state = NodeState.UPSTREAM_FAILED if member.name in below else NodeState.CANCELLED
+            state = NodeState.UPSTREAM_FAILED if member.name in after else NodeState.CANCELLED
             state = NodeState.FAILED if member.name == node else state
             change = self._context.change(member.name, state, totals=totals.get(member.name))
             if member.name == node:
@@ -292,15 +302,6 @@ def _over_all(end: NodeEnd, totals: Totals) -> NodeEnd:
     return structs.replace(
         end, outcome=totals.verdict or end.outcome, was_reached=end.was_reached or had_rows
     )
-
-
-def _below(unit: Unit, node: str) -> set[str]:
-    """Return the nodes of `unit` that rows reach through `node`."""
-    below = {node}
-    for member in unit.nodes:
-        if below & set(member.needs):
-            below.add(member.name)
-    return below - {node}
 
 
 def _had_way(name: str, unit: Unit, ends: Mapping[str, NodeEnd]) -> bool:
