@@ -64,6 +64,8 @@ def answer_approval(tables: Tables, event: ev.ApprovalAnswered) -> None:
 
 def list_items(tables: Tables, event: ev.ItemsListed) -> None:
     """Keep the items of a node."""
+    if not event.items:
+        return
     page = _page(tables, event)
     for number, item in enumerate(event.items, start=event.first):
         if (event.node, number) in page.items:
