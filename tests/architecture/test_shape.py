@@ -33,7 +33,7 @@ BROAD_EXCEPTS = {
     "daemon/openbell/http/app.py": "the HTTP handler",
     "daemon/openbell/plugin_host/guard.py": "plugin load",
     "daemon/openbell/supervisor/crashes.py": "supervision: what an actor's crash means",
-    "daemon/openbell/execution/pool.py": "carried out of a task group and raised there",
+    "daemon/openbell/execution/conversation.py": "carried out of a task group and raised there",
     "daemon/openbell/supervisor/journal.py": "an observer's bug, logged and counted",
     "daemon/openbell/supervisor/deadline.py": "carried out of a task group and raised there",
 }

@@ -95,7 +95,6 @@ async def running(
         history = await stack.enter_async_context(HistoryStore(place.state_dir / "history.sqlite"))
         if adopt is not None:
             await _tell_open_runs(history, adopt)
-        clean_spool(place.state_dir, is_kept=lambda _: True, is_start=True)
         journal = Journal(history, observers, clock=clock)
         pool = _pool(place, deployment, clock=clock, journal=journal, env=env)
         await stack.enter_async_context(pool)
@@ -167,6 +166,7 @@ def _pool(
     journal: Journal,
     env: Mapping[str, str],
 ) -> WorkerPool:
+    clean_spool(place.state_dir, is_kept=lambda _: True, is_start=True)
     return WorkerPool(
         limits=pool_limits(deployment),
         clock=clock,
