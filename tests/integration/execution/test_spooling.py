@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from openbell.execution.protocol import ChunkDone, Done
 from openbell.execution.worker.chain_spool import ChunkSpool
 from openbell.execution.worker.outputs import Output, items
 from openbell.execution.worker.replay import ReplaySource, fitted
-from openbell.sdk import Chunk, DataError, FatalError, NotFoundError, SchemaChangedError
+from openbell.sdk import (
+    Chunk,
+    DataError,
+    FatalError,
+    Interval,
+    NotFoundError,
+    SchemaChangedError,
+    StageRequest,
+)
 from openbell.sdk.arrow import chunk_schema
 from openbell.sdk.schemas import BARS_OHLCV
 from openbell.testing import START, FakeBackend, FakeNodeContext, FakePlace, bars, dataset_context
@@ -218,6 +227,24 @@ def test_what_is_stored_is_read_through_its_backend(tmp_path: Path) -> None:
     place = FakePlace()
     with pytest.raises(NotFoundError):
         output(reference, tmp_path, place).open()
+    backend = FakeBackend(place)
+    table = dataset_context(dataset="bars").table
+    backend.ensure(table)
+    empty = output(reference, tmp_path, place).open()
+    assert (empty.schema.names[0], empty.read_all().num_rows) == ("provider", 0)
+    request = StageRequest(
+        table=table,
+        interval=Interval(START, START + timedelta(hours=1)),
+        key="k",
+        run_id="run_0",
+        ingested_at=START,
+    )
+    backend.commit(backend.stage(request, [bars(count=10, start=START)]))
+    made = output({**reference, "start": START.isoformat(), "end": ""}, tmp_path, place)
+    assert made.open().read_all().num_rows == 10
+    assert made.table().num_rows == made.table().num_rows == 10
+    assert (tmp_path / "input-up.arrow").exists()
+    assert sum(c.batch.num_rows for c in replayed(made)) == 10
 
 
 def test_items_of_a_fan_out_come_from_lists_and_rows(tmp_path: Path) -> None:
