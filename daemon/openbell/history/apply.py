@@ -59,6 +59,7 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             | ev.ScheduleRemoved()
             | ev.SchedulePaused()
             | ev.ScheduleAdvanced()
+            | ev.FireTakenBack()
             | ev.PipelinePaused()
         ):
             _apply_plan(db, event)

@@ -18,6 +18,7 @@ ScheduleEvent: TypeAlias = (
     | ev.ScheduleRemoved
     | ev.SchedulePaused
     | ev.ScheduleAdvanced
+    | ev.FireTakenBack
     | ev.PipelinePaused
 )
 
@@ -31,6 +32,8 @@ def apply(db: Statements, event: ScheduleEvent) -> None:
             row = {"schedule_id": event.schedule_id, "until_us": to_us(event.until)}
             query = "pass_over" if event.passed_over else "advance_schedule"
             _expect_one(event, db.run(query, row).rowcount)
+        case ev.FireTakenBack():
+            _take_back(db, event)
         case ev.ScheduleRemoved():
             row = {"schedule_id": event.schedule_id, "by": event.by, "at_us": to_us(event.at)}
             _expect_one(event, db.run("remove_schedule", row).rowcount)
@@ -42,6 +45,14 @@ def apply(db: Statements, event: ScheduleEvent) -> None:
             db.run("pause_pipeline" if event.paused else "resume_pipeline", pause)
         case _:
             assert_never(event)
+
+
+def _take_back(db: Statements, event: ev.FireTakenBack) -> None:
+    fire = {"pipeline": event.pipeline, "identity": event.identity, "run_id": event.run_id}
+    if db.run("take_back_fire", fire).rowcount == 0:
+        raise RecordRefusedError(event.name, f"run {event.run_id!r} does not wait for its fire")
+    row = {"schedule_id": event.schedule_id, "until_us": to_us(event.until)}
+    db.run("advance_schedule", row)
 
 
 def _expect_one(

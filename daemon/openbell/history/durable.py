@@ -37,6 +37,7 @@ OtherEvent: TypeAlias = (
     | ev.ScheduleRemoved
     | ev.SchedulePaused
     | ev.ScheduleAdvanced
+    | ev.FireTakenBack
     | ev.ClockJumped
     | ev.PipelinePaused
     | ev.RunPaused

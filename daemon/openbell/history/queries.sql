@@ -805,7 +805,8 @@ FROM approvals WHERE run_id = :run_id ORDER BY asked_at_us, node, item;
 SELECT a.run_id, a.pipeline, a.node, a.item, a.question, a.labels, a.asked_at_us, a.deadline_at_us, a.label,
     a.answered_by, a.answered_at_us, a.comment
 FROM approvals AS a JOIN pipeline_runs AS r ON r.run_id = a.run_id
-WHERE a.label IS NULL AND r.finished_at_us IS NULL ORDER BY a.asked_at_us, a.run_id, a.node, a.item;
+JOIN pipeline_nodes AS n ON n.run_id = a.run_id AND n.node = a.node
+WHERE a.label IS NULL AND r.finished_at_us IS NULL AND n.finished_at_us IS NULL ORDER BY a.asked_at_us, a.run_id, a.node, a.item;
 
 -- name: insert_item
 -- Give a node one of its items.
@@ -837,17 +838,22 @@ SELECT state, count(*) FROM node_items WHERE run_id = :run_id AND node = :node G
 SELECT 1 FROM pipeline_runs
 WHERE pipeline = :pipeline AND session = :session AND state = 'success' AND dry_run = 0 LIMIT 1;
 
--- name: committed_span
--- What of a span is committed into a dataset by live runs, or before their pipeline last succeeded.
-SELECT min(l.start_at_us), max(l.end_at_us)
+-- name: committed
+-- Whether a span of a dataset is there: committed before its pipeline last succeeded, or live and passed.
+SELECT 1
 FROM data_lineage AS l JOIN pipeline_runs AS r ON r.run_id = l.run_id
 WHERE l.dataset = :dataset AND l.end_at_us > :start_at_us AND l.start_at_us < :end_at_us
-    AND (
-        r.mode = 'live' OR l.committed_at_us <= (
+    AND CASE r.mode
+        WHEN 'live' THEN EXISTS (
+            SELECT 1 FROM data_lineage AS n JOIN pipeline_runs AS m ON m.run_id = n.run_id
+            WHERE n.dataset = :dataset AND n.end_at_us >= :end_at_us AND m.mode = 'live'
+        )
+        ELSE l.committed_at_us <= (
             SELECT s.finished_at_us FROM pipeline_runs AS s
             WHERE s.pipeline = l.pipeline AND s.state = 'success' ORDER BY s.run_id DESC LIMIT 1
         )
-    );
+    END
+LIMIT 1;
 
 -- name: pause_run
 -- Somebody paused an open run, or let it go on.

@@ -50,7 +50,7 @@ class FireDecided(Event):
 
     History refuses a second decision about the same `identity` of the same pipeline. With it every
     fire of the schedule due up to `until` is decided, if that is given. `late_s` counts from when the
-    run was to start, jitter included.
+    run was to start, jitter included. A fire decided before it is due is let go later.
     """
 
     name: ClassVar[str] = "fire.decided"
@@ -66,6 +66,34 @@ class FireDecided(Event):
     run_id: str | None = None
     until: datetime | None = None
     late_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireLetGo(Event):
+    """The run of a fire that was decided before it was due may begin, `late_s` after it was due."""
+
+    name: ClassVar[str] = "fire.let_go"
+    durable: ClassVar[bool] = False
+    pipeline: str
+    run_id: str
+    late_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireTakenBack(Event):
+    """A fire that was decided before it was due is not decided any more: plans changed meanwhile.
+
+    Its run `run_id` ends as cancelled in the same transaction. Fires of the schedule that are due
+    after `until` are to be decided.
+    """
+
+    name: ClassVar[str] = "fire.taken_back"
+    schedule_id: str
+    pipeline: str
+    identity: str
+    run_id: str
+    reason: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -27,7 +28,6 @@ from openbell.model.control import (
 from openbell.model.events import (
     ConfigReloaded,
     DaemonStopping,
-    PipelinePaused,
     ReloadRefused,
 )
 from openbell.model.items import ApprovalRecord
@@ -35,15 +35,18 @@ from openbell.model.letters import DeadLetter
 from openbell.model.pipelines import Deployment, Pipeline
 from openbell.model.retries import Retry
 from openbell.model.runs import RunRecord, WorkflowRecord
+from openbell.model.tracking import TurnWait
 from openbell.sdk.errors import SettingsError
+from openbell.supervisor.control import ControlDesk
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.definitions import FROM_API, difference, settle, versioned
 from openbell.supervisor.firing.schedules import ScheduleDesk
 from openbell.supervisor.firing.tables import Calendars
 from openbell.supervisor.intake import Intake, Target
 from openbell.supervisor.letters import LetterDesk
+from openbell.supervisor.pauses import PauseDesk
 from openbell.supervisor.restart import RestartPolicy
-from openbell.supervisor.roster import Roster
+from openbell.supervisor.roster import ALL, Roster
 from openbell.supervisor.services import Services
 
 Load = Callable[[], Awaitable[Deployment]]
@@ -110,6 +113,8 @@ class LiveEngine:
                 is_open=lambda: self._state == "running",
             )
         )
+        self._pauses = PauseDesk(services, self._roster, self._schedules)
+        self._control = ControlDesk(services, self._intake, self._roster)
         services.doors = self
         self._started_at = services.clock.now()
         self._state = "starting"
@@ -123,6 +128,11 @@ class LiveEngine:
     def deployment(self) -> Deployment:
         """The configuration in force."""
         return self._services.deployment
+
+    @property
+    def control(self) -> ControlDesk:
+        """What changes runs that are under way."""
+        return self._control
 
     @property
     def schedules(self) -> ScheduleDesk | None:
@@ -171,6 +181,7 @@ class LiveEngine:
             pipelines=len(pipelines),
             parked=sum(p.state == "parked" for p in pipelines),
             workers=len(self._pool.status()),
+            paused=ALL in self._roster.paused,
             last_error=self._last_error,
         )
 
@@ -185,6 +196,14 @@ class LiveEngine:
     def budgets(self) -> Sequence[BudgetStatus]:
         """Return every provider's budget."""
         return self._services.broker.status()
+
+    def queue(self, pipeline: str) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the ids of a pipeline's runs that are going on, and of those that wait, in order."""
+        return self._roster.queue(pipeline)
+
+    def turns(self) -> Sequence[TurnWait]:
+        """Return the units that wait for their turn, the next first."""
+        return [TurnWait(**asdict(each)) for each in self._services.desk.waiting()]
 
     def mailbox_depths(self) -> Mapping[str, int]:
         """Return how many messages wait for each pipeline's actor."""
@@ -222,10 +241,19 @@ class LiveEngine:
         return target
 
     async def answer(
-        self, run_or_job_id: str, node: str, label: str, *, by: str, item: int = -1
+        self,
+        run_or_job_id: str,
+        node: str,
+        label: str,
+        *,
+        by: str,
+        item: int = -1,
+        comment: str = "",
     ) -> ApprovalRecord:
         """Answer what a node asks a person; it is durable when this returns."""
-        return await self._intake.answer(run_or_job_id, node, label, by=by, item=item)
+        return await self._intake.answer(
+            run_or_job_id, node, label, by=by, item=item, comment=comment
+        )
 
     async def define(self, document: Mapping[str, Any]) -> WorkflowRecord:
         """Add or change a pipeline from the API's document."""
@@ -251,31 +279,21 @@ class LiveEngine:
             assert stored is not None
             return stored
 
-    async def pause(self, pipeline: str) -> PipelineStatus:
+    async def pause(self, pipeline: str, *, by: str = "") -> PipelineStatus:
         """Start no more runs of this pipeline, until somebody resumes it; its fires are missed."""
-        supervised = self._roster.supervised(pipeline)
-        await self._note_pause(pipeline, paused=True)
-        await supervised.pause()
-        return supervised.status()
+        return await self._pauses.pause(pipeline, by=by)
 
-    async def resume(self, pipeline: str) -> PipelineStatus:
+    async def resume(self, pipeline: str, *, by: str = "") -> PipelineStatus:
         """Let a paused or parked pipeline work again."""
-        supervised = self._roster.supervised(pipeline)
-        await self._note_pause(pipeline, paused=False)
-        await supervised.resume()
-        if self._schedules is not None:
-            self._schedules.poke()
-        return supervised.status()
+        return await self._pauses.resume(pipeline, by=by)
 
-    async def _note_pause(self, pipeline: str, *, paused: bool) -> None:
-        """Put a pause or its end on record, so that it outlasts this process."""
-        if (pipeline in self._roster.paused) == paused:
-            return
-        await self._services.journal.record(
-            PipelinePaused(at=self._services.clock.now(), pipeline=pipeline, paused=paused)
-        )
-        others = self._roster.paused - {pipeline}
-        self._roster.paused = others | {pipeline} if paused else others
+    async def pause_all(self, *, by: str) -> Sequence[PipelineStatus]:
+        """Start no more runs of any pipeline, until somebody resumes all of them."""
+        return await self._pauses.pause_all(by=by)
+
+    async def resume_all(self, *, by: str) -> Sequence[PipelineStatus]:
+        """Let pipelines work again that are not paused by their names."""
+        return await self._pauses.resume_all(by=by)
 
     async def reload(self) -> ConfigReloaded:
         """Read the configuration again and apply the difference."""

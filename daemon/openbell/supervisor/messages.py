@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openbell.model.items import NodeRequest
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """A run was accepted and is durable."""
+    """A run was accepted and is durable; one that `is_new` nobody can have told of before."""
 
     run: RunRecord
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,29 @@ class CancelRun:
     """Somebody asked this run to end."""
 
     run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRun:
+    """Somebody paused a run, or let it go on."""
+
+    run_id: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PrioritizeRun:
+    """Somebody gave a run another priority."""
+
+    run_id: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndNode:
+    """Somebody asked for a node of a run to end."""
+
+    request: NodeRequest
 
 
 @dataclass(frozen=True, slots=True)

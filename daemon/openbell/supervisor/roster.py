@@ -22,6 +22,10 @@ _OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
 _PAGE = 500
 
 
+ALL = ""
+"""Stands for every pipeline among the names of those that are paused."""
+
+
 class Roster:
     """Every pipeline's supervised actor, by name; with `only`, of those names alone."""
 
@@ -50,7 +54,7 @@ class Roster:
         supervised = Supervised(
             self._services, definitions.pipelines[name], definitions.versions[name], self._policy
         )
-        if self._only is None and name in self.paused:
+        if self._only is None and not self.paused.isdisjoint({name, ALL}):
             supervised.begin_paused()
         self._at_work[name] = supervised
         self._tasks.start_soon(self._keep, name, supervised, name=f"pipeline {name}")
@@ -156,6 +160,10 @@ class Roster:
         """Return the ids of a pipeline's runs that are going on, and of those that wait."""
         return self._at_work[name].actor.open_runs()
 
+    def queue(self, name: str) -> tuple[Sequence[str], Sequence[str]]:
+        """Return what `open_runs` does, and nothing for a pipeline that is not at work."""
+        return self._at_work[name].actor.open_runs() if name in self._at_work else ((), ())
+
     def supervised(self, name: str) -> Supervised:
         """Return a pipeline at work; raises UnknownPipelineError."""
         if name not in self._at_work:
@@ -165,11 +173,16 @@ class Roster:
     def __iter__(self) -> Iterator[Supervised]:
         return iter(list(self._at_work.values()))
 
-    async def enqueue(self, run: RunRecord) -> None:
+    def withdraw(self, run: RunRecord) -> bool:
+        """Forget a run that waits for its fire; return whether that is still possible."""
+        supervised = self._at_work.get(run.pipeline)
+        return supervised is None or supervised.actor.withdraw(run)
+
+    async def enqueue(self, run: RunRecord, *, is_new: bool = False) -> None:
         """Let a run that was accepted be worked on; its pipeline may have left meanwhile."""
         supervised = self._at_work.get(run.pipeline)
         if supervised is not None:
-            await supervised.tell(Enqueue(run))
+            await supervised.tell(Enqueue(run, is_new))
         elif not self._is_draining:
             await self._end_orphan(run)
 
@@ -180,6 +193,12 @@ class Roster:
             await RunLedger(self._services, run).end(RunState.CANCELLED, reason="cancelled")
         else:
             await supervised.tell(CancelRun(run.run_id))
+
+    async def tell(self, pipeline: str, message: object) -> None:
+        """Tell a pipeline's actor; one that is down reads history when it starts again."""
+        supervised = self._at_work.get(pipeline)
+        if supervised is not None:
+            await supervised.tell(message)
 
     async def drain(self) -> None:
         """Return once nothing runs any more; what was running goes on at the next start."""

@@ -118,7 +118,7 @@ class Observer:
     def _count_fire(self, event: ev.FireDecided) -> None:
         pipeline, outcome = event.pipeline, event.outcome
         self._metrics.count(names.SCHEDULE_FIRES, pipeline=pipeline, outcome=outcome)
-        if event.outcome == "run":
+        if event.outcome == "run" and event.due_at <= event.at:
             self._metrics.measure(names.SCHEDULE_LATENESS, event.late_s, pipeline=pipeline)
 
     def _count_batch(self, event: ev.BatchCommitted) -> None:
@@ -172,6 +172,8 @@ class Observer:
                 self._sessions_left[event.calendar] = event.sessions_left
             case ev.FireDecided():
                 self._count_fire(event)
+            case ev.FireLetGo(pipeline=pipeline, late_s=late_s):
+                self._metrics.measure(names.SCHEDULE_LATENESS, late_s, pipeline=pipeline)
             case ev.CalendarFailed():
                 self._metrics.count(names.CALENDAR_FAILURES, calendar=event.calendar)
             case _:

@@ -36,6 +36,7 @@ APPLIED: Mapping[type[ev.Event], Callable[[Tables, Any], ev.Event | None]] = {
     ev.SchedulePaused: schedules.change_schedule,
     ev.FireDecided: schedules.decide,
     ev.ScheduleAdvanced: schedules.advance,
+    ev.FireTakenBack: schedules.take_back,
     ev.PipelinePaused: schedules.pause,
     ev.RunPaused: control.change_run,
     ev.RunPrioritized: control.change_run,

@@ -9,6 +9,7 @@ from openbell.model import events as ev
 from openbell.model.definitions import from_schedule_document, schedule_document
 from openbell.model.history import DuplicateFireError, RecordRefusedError
 from openbell.model.quick import changed
+from openbell.model.runs import RunState
 from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fire_place
 from openbell.testing.memory_tables import MISFIT, Tables
 
@@ -93,6 +94,17 @@ def decide(tables: Tables, event: ev.FireDecided) -> None:
     if event.until is not None:
         advanced = changed(known, decided_until=event.until)
         tables.put(tables.schedules, event.schedule_id, advanced)
+
+
+def take_back(tables: Tables, event: ev.FireTakenBack) -> None:
+    """Forget what was decided about a fire whose run has not begun."""
+    fire, run = tables.fires.get((event.pipeline, event.identity)), tables.runs.get(event.run_id)
+    is_waiting = run is not None and run.state is RunState.QUEUED
+    if fire is None or fire.run_id != event.run_id or not is_waiting:
+        raise RecordRefusedError(event.name, f"run {event.run_id!r} does not wait for its fire")
+    tables.drop(tables.fires, (event.pipeline, event.identity))
+    known = tables.schedules[event.schedule_id]
+    tables.put(tables.schedules, event.schedule_id, changed(known, decided_until=event.until))
 
 
 def advance(tables: Tables, event: ev.ScheduleAdvanced) -> None:

@@ -79,6 +79,10 @@ class Tables:
         self._undo.append((table, key, table.get(key, _ABSENT)))
         table[key] = value
 
+    def drop(self, table: dict[_K, _V], key: _K) -> None:
+        """Delete one row of a table."""
+        self._undo.append((table, key, table.pop(key)))
+
     def roll_back(self) -> None:
         """Take back everything that was put since `begin`."""
         for table, key, before in reversed(self._undo):

@@ -22,9 +22,20 @@ class Crew(Protocol):
         ...
 
     def open_runs(self, name: str) -> tuple[Sequence[str], Sequence[str]]:
-        """Return the ids of a pipeline's runs that are going on, and of those that wait."""
+        """Return the ids of a pipeline's runs that are going on, and of those that wait.
+
+        Without those whose fire is not due yet.
+        """
         ...
 
-    async def enqueue(self, run: RunRecord) -> None:
-        """Let a run that was accepted be worked on."""
+    async def cancel(self, run: RunRecord) -> None:
+        """End a run of which history says that it is to end."""
+        ...
+
+    def withdraw(self, run: RunRecord) -> bool:
+        """Forget a run that waits for its fire; return whether that is still possible."""
+        ...
+
+    async def enqueue(self, run: RunRecord, *, is_new: bool = False) -> None:
+        """Let a run that was accepted be worked on; one that `is_new` nobody was told of before."""
         ...

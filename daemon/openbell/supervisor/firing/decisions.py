@@ -7,9 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from openbell.model.control import Submission
-from openbell.model.events import Event, FireDecided, RunSubmitted, ScheduleAdvanced
+from openbell.model.events import (
+    Event,
+    FireDecided,
+    RunCancelRequested,
+    RunSubmitted,
+    ScheduleAdvanced,
+)
 from openbell.model.history import DuplicateFireError
 from openbell.model.pipelines import Deployment, Pipeline
+from openbell.model.runs import RunRecord
+from openbell.model.schedules import FireRecord
 from openbell.schedule.fires import Fire
 from openbell.schedule.overlap import OverlapPolicy, admit
 from openbell.sdk.errors import SettingsError
@@ -24,10 +32,14 @@ Prepare = Callable[[Submission], RunSubmitted]
 
 @dataclass(slots=True)
 class Load:
-    """How many runs of a pipeline are going on and wait, those of this batch among them."""
+    """How many runs of a pipeline are going on and wait, those of this batch among them.
+
+    `early` ones begin when their fire is due.
+    """
 
     active: int
     queued: int
+    early: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +53,7 @@ class Batch:
     loads: dict[str, Load] = field(default_factory=dict)
     decided: list[tuple[Line, frozenset[str], Passed | None]] = field(default_factory=list)
     fires: dict[str, FireDecided] = field(default_factory=dict)
+    early: list[tuple[Line, RunSubmitted]] = field(default_factory=list)
 
 
 def source_calendar(pipeline: Pipeline, deployment: Deployment) -> str | None:
@@ -74,9 +87,10 @@ class Decider:
         for line, pipeline, due in dues:
             if due.passed is not None:
                 batch.events.append(_advanced(line, due.passed, now))
-            decided = frozenset(
-                [*(skip.fire.identity for skip in due.skips), *(s.identity for s in due.starts)]
-            )
+            settled = [skip.fire.identity for skip in due.skips]
+            settled += [start.identity for start in due.starts]
+            sure = self._sure(line, pipeline, due, batch)
+            decided = frozenset([*settled, *(start.identity for start, _ in sure)])
             until = line.decided_until(decided)
             found = [
                 _decided(line, skip.fire, now, until=until, reason=skip.reason)
@@ -85,11 +99,47 @@ class Decider:
             found.extend(
                 self._start(line, pipeline, start, batch, until=until) for start in due.starts
             )
+            for start, run in sure:
+                batch.runs.append(run)
+                batch.early.append((line, run))
+                found.append(
+                    _decided(line, start.fire, now, until=until, reason="", run=run, start=start)
+                )
             batch.events.extend(found)
             batch.fires.update((line.record.schedule_id, fire) for fire in found)
-            batch.decided.append((line, decided, due.passed))
+            if decided or due.passed:
+                batch.decided.append((line, decided, due.passed))
         batch.events.extend(batch.runs)
         return batch
+
+    def _load_of(self, pipeline: Pipeline, batch: Batch) -> Load:
+        load = batch.loads.get(pipeline.name)
+        if load is None:
+            load = batch.loads[pipeline.name] = self._load(pipeline.name)
+        return load
+
+    def _sure(
+        self, line: Line, pipeline: Pipeline, due: Due, batch: Batch
+    ) -> list[tuple[Start, RunSubmitted]]:
+        """Return the runs of fires that are not due yet, up to the first that is not sure to run.
+
+        Sure is one with nothing in its way, also if every run before it is still going on then.
+        """
+        found: list[tuple[Start, RunSubmitted]] = []
+        for start in due.early:
+            load = self._load_of(pipeline, batch)
+            admission = admit(
+                _policy(pipeline), active=load.active + load.early, queued=load.queued
+            )
+            if admission.action != "start":
+                break
+            try:
+                run = self._prepare(self._submission(line, pipeline, start))
+            except SettingsError:
+                break
+            load.early += 1
+            found.append((start, run))
+        return found
 
     def _start(
         self, line: Line, pipeline: Pipeline, start: Start, batch: Batch, *, until: datetime
@@ -99,11 +149,8 @@ class Decider:
         A missed fire that was chosen to be made up for waits its turn, whatever is going on: only
         `allow` lets it run beside others.
         """
-        load = batch.loads.get(pipeline.name)
-        if load is None:
-            load = batch.loads[pipeline.name] = self._load(pipeline.name)
-        policy = OverlapPolicy(overlap=pipeline.overlap, max_active=pipeline.max_active_runs)
-        admission = admit(policy, active=load.active, queued=load.queued)
+        load = self._load_of(pipeline, batch)
+        admission = admit(_policy(pipeline), active=load.active, queued=load.queued)
         waits_in_turn = start.is_missed and pipeline.overlap != "allow"
         if admission.action == "skip" and not waits_in_turn:
             reason = admission.reason
@@ -150,6 +197,10 @@ class Decider:
         return (None, "") if closed is None else (closed.label, name)
 
 
+def _policy(pipeline: Pipeline) -> OverlapPolicy:
+    return OverlapPolicy(overlap=pipeline.overlap, max_active=pipeline.max_active_runs)
+
+
 def _decided(
     line: Line,
     fire: Fire,
@@ -181,6 +232,29 @@ def _decided(
     )
 
 
+def cancel_request(run: RunRecord, batch: Batch) -> RunCancelRequested:
+    """Return the event that ends a run in whose place another comes."""
+    by = f"overlap: {batch.replaced[run.pipeline]}"
+    return RunCancelRequested(at=batch.at, run_id=run.run_id, pipeline=run.pipeline, by=by)
+
+
+def fire_record(fire: FireDecided) -> FireRecord:
+    """Return a decided fire as history answers it, without asking there."""
+    return FireRecord(
+        pipeline=fire.pipeline,
+        identity=fire.identity,
+        schedule_id=fire.schedule_id,
+        session=fire.session,
+        event=fire.event,
+        index=fire.index,
+        due_at=fire.due_at,
+        decided_at=fire.at,
+        outcome=fire.outcome,
+        reason=fire.reason,
+        run_id=fire.run_id,
+    )
+
+
 def _advanced(line: Line, passed: Passed, at: datetime) -> ScheduleAdvanced:
     return ScheduleAdvanced(
         at=at,
@@ -200,5 +274,6 @@ def without(
         return line, pipeline, due
     line.forget(error.identity)
     starts = tuple(start for start in due.starts if start.identity != error.identity)
+    early = tuple(start for start in due.early if start.identity != error.identity)
     skips = tuple(skip for skip in due.skips if skip.fire.identity != error.identity)
-    return line, pipeline, replace(due, starts=starts, skips=skips)
+    return line, pipeline, replace(due, starts=starts, early=early, skips=skips)

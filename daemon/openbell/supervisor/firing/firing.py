@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import anyio
 
-from openbell.model.control import ConflictError, NotAcceptedError, UnknownRunError
+from openbell.model.control import NotAcceptedError
 from openbell.model.events import ClockJumped, Event, OverlayAdded, OverlayRemoved, ScheduleAdvanced
 from openbell.model.history import DuplicateFireError, RunFilter
 from openbell.model.pipelines import Pipeline
-from openbell.model.runs import RunState
-from openbell.model.schedules import FireRecord, ScheduleRecord
-from openbell.schedule.errors import ScheduleError
-from openbell.schedule.fires import Fire
-from openbell.schedule.planner import Planner
+from openbell.model.runs import IllegalStepError, RunRecord, RunState
+from openbell.model.schedules import ScheduleRecord
 from openbell.schedule.triggers import UnplannableError
-from openbell.schedule.uses import deadline, parsed
-from openbell.sdk.errors import FatalError, RetryableError
+from openbell.supervisor.firing.ahead import take_back
 from openbell.supervisor.firing.crew import Crew
-from openbell.supervisor.firing.decisions import Batch, Decider, Load, source_calendar, without
+from openbell.supervisor.firing.decisions import (
+    Batch,
+    Decider,
+    Load,
+    Prepare,
+    cancel_request,
+    fire_record,
+    without,
+)
 from openbell.supervisor.firing.line import Due, Line
+from openbell.supervisor.firing.plans import MAX_LEAD, Plans
 from openbell.supervisor.firing.register import Register
 from openbell.supervisor.firing.tables import Calendars, LoadedTables
-from openbell.supervisor.intake import Intake, queued
+from openbell.supervisor.intake import queued
 from openbell.supervisor.services import Services
 
 JUMP_S = 2.0
@@ -47,13 +49,13 @@ _SOON = timedelta(milliseconds=20)
 
 
 class Firing:
-    """Every schedule's line, and a heap of when each is to be looked at."""
+    """Looks at schedules when something of them is due, and puts on record what becomes of it."""
 
     def __init__(
         self,
         services: Services,
         crew: Crew,
-        intake: Intake,
+        prepare: Prepare,
         *,
         calendars: Calendars,
         is_open: Callable[[], bool],
@@ -62,21 +64,19 @@ class Firing:
         self._services = services
         self._is_again = is_again
         self._crew = crew
-        self._intake = intake
         self._is_open = is_open
-        self._tables = LoadedTables(calendars)
+        self._tables = LoadedTables(calendars, self._arrive)
         self._decider = Decider(
-            self._tables, intake.prepared, self._load, deployment=lambda: services.deployment
+            self._tables, prepare, self._load, deployment=lambda: services.deployment
         )
-        self._planner = Planner(self._tables)
-        self._order = itertools.count()
-        self._lines: dict[str, Line] = {}
-        self._heap: list[tuple[datetime, int, Line, int]] = []
-        self._brought: dict[str, list[Fire]] = {}
+        self.plans = Plans(services, crew, self._tables)
         self._register = Register((), services.random_bits)
         self._nap: anyio.CancelScope | None = None
         self._is_poked = False
+        self._is_awake = False
         self._is_stale = False
+        self._is_corrected = False
+        self._arrived: set[str] = set()
         self._day = services.clock.now().date()
         self._reference = (services.clock.now(), services.clock.monotonic())
         self.changing = anyio.Lock()
@@ -85,7 +85,7 @@ class Firing:
     @property
     def lines(self) -> Collection[Line]:
         """Every schedule in force."""
-        return self._lines.values()
+        return self.plans.lines
 
     @property
     def tables(self) -> LoadedTables:
@@ -97,10 +97,6 @@ class Firing:
         """The schedules there ever were."""
         return self._register
 
-    def line(self, schedule_id: str) -> Line | None:
-        """Return a schedule in force, or None."""
-        return self._lines.get(schedule_id)
-
     def see(self, event: Event) -> None:
         """Hear of what changes plans."""
         if isinstance(event, OverlayAdded | OverlayRemoved):
@@ -110,12 +106,21 @@ class Firing:
     def poke(self) -> None:
         """Look at every schedule again, soon."""
         self._is_poked = True
+        self._wake()
+
+    def _arrive(self, calendar: str) -> None:
+        self._arrived.add(calendar)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._is_awake = True
         if self._nap is not None:
             self._nap.cancel()
 
     async def run(self) -> None:
         """Fire schedules until the engine takes no more work."""
         async with anyio.create_task_group() as tasks:
+            self._tables.open(tasks)
             async with self.changing:
                 await self._begin()
                 self.is_begun.set()
@@ -127,17 +132,12 @@ class Firing:
         while self._is_open():
             async with self.changing:
                 await self._turn()
-            if self._is_poked:
+            if self._is_awake:
                 continue
+            tomorrow = datetime.combine(self._day + timedelta(days=1), time(0, 0, 30), UTC)
             with anyio.CancelScope() as self._nap:
-                await self._services.clock.sleep_until(self._next_look())
+                await self._services.clock.sleep_until(self.plans.next_look(tomorrow))
             self._nap = None
-
-    def _next_look(self) -> datetime:
-        while self._heap and self._heap[0][3] != self._heap[0][2].turn:
-            heapq.heappop(self._heap)
-        tomorrow = datetime.combine(self._day + timedelta(days=1), time(0, 0, 30), UTC)
-        return min(self._heap[0][0], tomorrow) if self._heap else tomorrow
 
     async def _watch(self) -> None:
         while True:
@@ -160,24 +160,26 @@ class Firing:
         for schedule_id, identity in await history.fires_ahead(now):
             ahead.setdefault(schedule_id, set()).add(identity)
         self._register = Register(records, self._services.random_bits)
-        self._lines, self._heap = {}, []
         for record in records:
             if record.removed_at is None:
-                line = Line(record, last=last.get(record.schedule_id))
+                line = self.plans.put(Line(record, last=last.get(record.schedule_id)))
                 line.decided |= ahead.get(record.schedule_id, set())
-                self._lines[record.schedule_id] = line
-        await self._go_back(now, with_rows=False)
-        if self._is_again:
-            await self._tell_again()
+        await self._go_back(now, with_rows=False, after=now + MAX_LEAD)
+        if self._is_again or ahead:
+            await self._take_up_runs(now)
+        self._is_corrected = await self._has_fresh_overlays(now)
         await self.compare()
-        if await self._has_fresh_overlays(now):
-            await self._recheck(now)
 
-    async def _tell_again(self) -> None:
-        """Tell the actors of runs that wait: before a crash nobody may have told them."""
+    async def _take_up_runs(self, now: datetime) -> None:
+        """Look at runs that wait: of those of before a crash maybe nobody was told."""
         wanted = RunFilter(states=(RunState.QUEUED,), limit=_MOST_QUEUED)
         for run in reversed(await self._services.history.runs(wanted)):
-            if run.fire and self._crew.standing(run.pipeline) != "unknown":
+            if run.due_at is not None and run.due_at > now and run.retry_of is None:
+                known = self._register.of_key(run.pipeline, run.fire.partition("/")[0])
+                line = self.plans.line(known.schedule_id) if known else None
+                if line is not None and run.fire in line.decided:
+                    line.early[run.fire] = run
+            if self._is_again and run.fire and self._crew.standing(run.pipeline) != "unknown":
                 await self._crew.enqueue(run)
 
     async def reload(self) -> None:
@@ -185,7 +187,7 @@ class Firing:
         async with self.changing:
             if not self.is_begun.is_set():
                 return
-            await self._tables.refresh()
+            self._tables.look_again()
             await self.compare()
         self.poke()
 
@@ -194,59 +196,49 @@ class Firing:
         now = self._services.clock.now()
         in_force = {line.record.schedule_id: line.record for line in self.lines}
         changes = self._register.compare(self._crew.definitions, self._tables.names, in_force, now)
+        gone = self.plans.missing(changes.records)
+        altered = [
+            line
+            for schedule_id, line in ((line.record.schedule_id, line) for line in self.lines)
+            if schedule_id in changes.records and changes.records[schedule_id] != line.record
+        ]
         if changes.events:
-            await self._services.journal.insist(*changes.events)
-        for gone in set(self._lines) - set(changes.records):
-            self._lines.pop(gone).turn += 1
+            await self.take_back(
+                [*gone, *altered], *changes.events, reason="the configuration changed"
+            )
+        for line in gone:
+            self.plans.drop(line.record.schedule_id)
         for schedule_id, record in changes.records.items():
-            line = self._lines.get(schedule_id)
-            if line is None:
-                self._lines[schedule_id] = Line(record)
+            known = self.plans.line(schedule_id)
+            if known is None:
+                self.plans.put(Line(record))
             else:
-                line.record = record
-        await self.plan(self.lines)
+                until = known.record.decided_until
+                known.record = replace(record, decided_until=until)
+        self.plans.plan(self.lines)
+
+    async def take_back(
+        self, lines: Iterable[Line], *more: Event, reason: str, only_moved: bool = False
+    ) -> None:
+        """Have fires of these schedules that are not due yet decided anew; record `more` with it."""
+        found = list(lines)
+        await take_back(
+            self._services, self._crew, found, *more, reason=reason, only_moved=only_moved
+        )
+        for line in found:
+            self.plans.push(line)
 
     def adopt(self, record: ScheduleRecord) -> Line:
         """Take a schedule in hand that was added."""
         self._register.keep(record)
-        line = self._lines[record.schedule_id] = Line(record)
+        line = self.plans.put(Line(record))
+        self.plans.plan([line])
         return line
 
     def drop(self, schedule_id: str, record: ScheduleRecord) -> None:
         """Let go of a schedule that was removed."""
-        self._lines.pop(schedule_id).turn += 1
+        self.plans.drop(schedule_id)
         self._register.keep(record)
-
-    async def plan(self, lines: Iterable[Line]) -> None:
-        """Plan these schedules by the calendars of now; one that cannot be planned says why."""
-        for line in list(lines):
-            await self._plan(line)
-            self._push(line)
-
-    async def _plan(self, line: Line) -> None:
-        names, use = self._tables.names, line.record.use
-        pipeline = self._crew.definitions.pipelines.get(line.record.pipeline)
-        try:
-            schedule, before = parsed(use, names), deadline(use, names)
-            needed = {*schedule.calendars, *(before.calendars if before else ())}
-            line.needed = frozenset(needed)
-            await self._tables.load(sorted(needed))
-            line.plan(self._planner, schedule, before)
-        except (ScheduleError, UnplannableError, FatalError, RetryableError) as error:
-            line.fail(str(error))
-            return
-        source = source_calendar(pipeline, self._services.deployment) if pipeline else None
-        if source is not None and pipeline is not None and pipeline.mode == "interval":
-            with suppress(FatalError, RetryableError):
-                await self._tables.load([names.canonical(source)])
-
-    def _push(self, line: Line) -> None:
-        line.turn += 1
-        at = line.wake_at
-        if line.record.schedule_id in self._brought:
-            at = self._services.clock.now()
-        if at is not None:
-            heapq.heappush(self._heap, (at, next(self._order), line, line.turn))
 
     async def _has_fresh_overlays(self, now: datetime) -> bool:
         since = now - LOOK_BACK
@@ -258,9 +250,9 @@ class Firing:
             for record in await self._services.history.overlays()
         )
 
-    async def _recheck(self, now: datetime) -> None:
+    async def _recheck(self, lines: Iterable[Line], now: datetime) -> None:
         """Find the fires that a change of a calendar brought into the past."""
-        for line in self.lines:
+        for line in lines:
             if line.schedule is None or not line.schedule.calendars:
                 continue
             record = line.record
@@ -269,16 +261,13 @@ class Firing:
                 record.schedule_id, since - _MARGIN, _FAR
             )
             line.rewind(line.taken_until)
-            found = line.brought(since)
-            if found:
-                self._brought[record.schedule_id] = found
-            self._push(line)
+            self.plans.bring(line, line.brought(since))
 
-    async def _go_back(self, now: datetime, *, with_rows: bool = True) -> None:
-        """Plan again from now on where more than that is decided: the clock was set back."""
+    async def _go_back(self, now: datetime, *, after: datetime, with_rows: bool = True) -> None:
+        """Plan again from now on where more than `after` is decided: the clock was set back."""
         events: list[Event] = []
         for line in self.lines:
-            if line.taken_until <= now:
+            if line.taken_until <= after:
                 continue
             record = line.record
             if with_rows:
@@ -297,7 +286,7 @@ class Firing:
                     reason="the clock was set back",
                 )
             )
-            self._push(line)
+            self.plans.push(line)
         if events:
             await self._services.journal.insist(*events)
 
@@ -308,37 +297,46 @@ class Firing:
         if abs(drift_s) > JUMP_S:
             await self._services.journal.attempt(ClockJumped(at=now, by_s=drift_s))
         if drift_s < -JUMP_S:
-            await self._go_back(now)
+            await self._go_back(now, after=now)
         if self._is_stale or now.date() != self._day:
-            is_corrected, self._is_stale, self._day = self._is_stale, False, now.date()
-            changed = await self._tables.refresh()
-            await self.plan(line for line in self.lines if line.is_planned_by(changed))
-            if is_corrected:
-                await self._recheck(now)
+            self._is_corrected |= self._is_stale
+            self._is_stale, self._day = False, now.date()
+            self._tables.look_again()
+            self.plans.plan(line for line in self.lines if line.reason and not line.needed)
+        if self._arrived:
+            await self._replan(now)
         if self._is_poked:
             self._is_poked = False
             for line in self.lines:
-                self._push(line)
+                self.plans.push(line)
+
+    async def _replan(self, now: datetime) -> None:
+        """Plan again what goes by the calendars that are there now, differ, or are gone."""
+        arrived, self._arrived = self._arrived, set()
+        lines = [line for line in self.lines if not line.needed.isdisjoint(arrived)]
+        self.plans.plan(lines)
+        await self.take_back(lines, reason="its calendar was corrected", only_moved=True)
+        if self._is_corrected:
+            await self._recheck(lines, now)
+            self._is_corrected = not self._tables.is_settled
 
     async def _turn(self) -> None:
-        """Decide everything that is due by now."""
+        """Decide everything that is due by now, and ahead what is sure."""
+        self._is_awake = False
         now = self._services.clock.now()
         await self._notice(now)
+        lead = self.plans.lead
         dues: list[tuple[Line, Pipeline, Due]] = []
         touched: list[Line] = []
-        while self._heap and self._heap[0][0] <= now:
-            _, _, line, turn = heapq.heappop(self._heap)
-            if turn != line.turn or line.record.paused:
-                continue
+        for line in self.plans.due(now):
             standing = self._crew.standing(line.record.pipeline)
+            if line.record.paused or standing not in {"active", "starting"}:
+                continue
             if standing == "starting":
-                line.turn += 1
-                again = (now + _SOON, next(self._order), line, line.turn)
-                heapq.heappush(self._heap, again)
-            if standing != "active":
+                self.plans.put_off(line, now + _SOON)
                 continue
             try:
-                due = line.take(now, self._brought.pop(line.record.schedule_id, None))
+                due = line.take(now, self.plans.brought(line), lead=lead)
             except UnplannableError as error:
                 line.fail(str(error))
                 continue
@@ -349,49 +347,57 @@ class Firing:
         if dues:
             await self._decide(dues, now)
         for line in touched:
-            self._push(line)
+            self.plans.push(line)
 
     async def _decide(self, dues: list[tuple[Line, Pipeline, Due]], now: datetime) -> None:
         """Put on record what becomes of everything that is due, then let the runs begin."""
+        clock = self._services.clock
+        began_s = clock.monotonic()
         while True:
             try:
                 batch = self._decider.decide(dues, now)
             except NotAcceptedError:
                 return
-            running = {name: self._crew.open_runs(name) for name in batch.replaced}
+            replaced = await self._replaced(batch)
+            ends = [cancel_request(run, batch) for run in replaced]
             try:
-                await self._services.journal.insist(*batch.events)
+                if batch.events:
+                    await self._services.journal.insist(*batch.events, *ends)
+            except IllegalStepError:
+                continue  # one of those that it replaces has just ended
             except DuplicateFireError as error:
                 dues = [without(line, pipeline, due, error) for line, pipeline, due in dues]
             else:
                 break
+        if batch.runs:
+            self.plans.took(clock.monotonic() - began_s, len(batch.runs))
         self._settle(batch)
         for event in batch.runs:
-            await self._crew.enqueue(queued(event))
-        for name, (active, waiting) in running.items():
+            await self._crew.enqueue(queued(event), is_new=True)
+        for run in replaced:
+            await self._crew.cancel(run)
+
+    async def _replaced(self, batch: Batch) -> list[RunRecord]:
+        """Return the open runs in whose place runs of this batch come."""
+        found: list[RunRecord] = []
+        for name in batch.replaced:
+            active, waiting = self._crew.open_runs(name)
             for run_id in (*waiting, *active):
-                with suppress(ConflictError, UnknownRunError):
-                    await self._intake.cancel(run_id, by=f"overlap: {batch.replaced[name]}")
+                run = await self._services.history.run(run_id)
+                if run is not None and not run.state.is_final:
+                    found.append(run)
+        return found
 
     def _settle(self, batch: Batch) -> None:
+        for line, event in batch.early:
+            line.early[event.fire] = queued(event)
+            line.decided.add(event.fire)
         for line, decided, passed in batch.decided:
             line.settle(decided, passed)
             self._register.keep(line.record)
             fire = batch.fires.get(line.record.schedule_id)
             if fire is not None:
-                line.last = FireRecord(
-                    pipeline=fire.pipeline,
-                    identity=fire.identity,
-                    schedule_id=fire.schedule_id,
-                    session=fire.session,
-                    event=fire.event,
-                    index=fire.index,
-                    due_at=fire.due_at,
-                    decided_at=fire.at,
-                    outcome=fire.outcome,
-                    reason=fire.reason,
-                    run_id=fire.run_id,
-                )
+                line.last = fire_record(fire)
 
     def _load(self, pipeline: str) -> Load:
         active, waiting = self._crew.open_runs(pipeline)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from openbell.model.runs import RunRecord
 from openbell.model.schedules import FireRecord, ScheduleRecord
 from openbell.schedule.fires import Fire, jitter
 from openbell.schedule.grammar import Schedule
@@ -36,6 +37,11 @@ class Start:
     reason: str = field(default="", compare=False)
     is_missed: bool = field(default=False, compare=False)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its run is to start when it is due: nobody missed it, nothing delays it."""
+        return self.run_at == self.fire.at and not self.is_missed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
@@ -56,21 +62,23 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What a schedule has to be decided at one instant."""
+    """What a schedule has to be decided at one instant; what is `early` may be, if it is sure."""
 
     starts: tuple[Start, ...] = ()
+    early: tuple[Start, ...] = ()
     skips: tuple[Skip, ...] = ()
     passed: Passed | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.starts or self.skips or self.passed)
+        return bool(self.starts or self.early or self.skips or self.passed)
 
 
 class Line:
     """A schedule with its plan.
 
     `taken_until` is how far its plan was read: what was due up to there is decided, or waits.
-    `decided` are identities that the plan may name again although they are decided.
+    `decided` are identities that the plan may name again although they are decided; `early` are the
+    runs of those that were decided before they were due.
     """
 
     def __init__(self, record: ScheduleRecord, *, last: FireRecord | None = None) -> None:
@@ -78,9 +86,11 @@ class Line:
         self.last = last
         self.schedule: Schedule | None = None
         self.reason = ""
+        self.is_loading = False
         self.needed: frozenset[str] = frozenset()
         self.taken_until = record.decided_until
         self.decided: set[str] = set()
+        self.early: dict[str, RunRecord] = {}
         self.turn = 0
         self._deadline: Schedule | None = None
         self._planner: Planner | None = None
@@ -89,12 +99,11 @@ class Line:
         self._waiting: list[Start] = []
         self._names: set[str] = set()
 
-    @property
-    def wake_at(self) -> datetime | None:
-        """When something is to be decided next, None when nothing is known."""
+    def wake_at(self, lead: timedelta) -> datetime | None:
+        """Return when something may be decided next, None when nothing is known."""
         instants = [self._waiting[0].run_at] if self._waiting else []
         if self._head is not None:
-            instants.append(self._head.at)
+            instants.append(self._head.at - lead)
         return min(instants, default=None)
 
     @property
@@ -119,6 +128,8 @@ class Line:
 
     @property
     def _is_ended(self) -> bool:
+        if self.is_loading:
+            return False
         until = self.record.use.active_until
         is_past = until is not None and until <= self.taken_until
         return self._head is None and (is_past or not (self.schedule and self.schedule.calendars))
@@ -129,21 +140,33 @@ class Line:
         Raises UnplannableError.
         """
         self._planner, self.schedule, self._deadline = planner, schedule, deadline
-        self.reason = ""
+        self.reason, self.is_loading = "", False
         self._rewind(self.taken_until)
-
-    def is_planned_by(self, calendars: Collection[str]) -> bool:
-        """Return whether it is to be planned again when these calendars changed."""
-        return bool(self.reason) or not self.needed.isdisjoint(calendars)
 
     def fail(self, reason: str) -> None:
         """Have nothing due, for this reason, until it is planned again."""
-        self.reason = reason
+        self.reason, self.is_loading = reason, False
         self._plan, self._head = iter(()), None
+
+    def wait(self) -> None:
+        """Have nothing due until a calendar is there and it is planned again."""
+        self.reason, self.is_loading = "", True
+        self._plan, self._head = iter(()), None
+
+    @property
+    def _can_plan(self) -> bool:
+        return self._planner is not None and not self.reason and not self.is_loading
+
+    def has(self, identity: str, at: datetime) -> bool:
+        """Return whether the plan has this fire at this instant, as far as it is known."""
+        if not self._can_plan or self._planner is None or self.schedule is None:
+            return True
+        found = self._planner.fires(self.schedule, to_us(at))
+        return any(fire.identity == identity for fire in takewhile(lambda f: f.at == at, found))
 
     def rewind(self, until: datetime) -> None:
         """Read the plan again from an instant on; what is decided stays so."""
-        if self._planner is not None and not self.reason:
+        if self._can_plan:
             self._rewind(until)
         else:
             self.taken_until = until
@@ -185,7 +208,7 @@ class Line:
 
         That is what a change of the calendar brought there.
         """
-        if self._planner is None or self.reason:
+        if not self._can_plan:
             return []
         start = after + _TICK
         if self.record.use.active_from is not None:
@@ -193,15 +216,22 @@ class Line:
         found = self._fires(to_us(start))
         return list(takewhile(lambda fire: fire.at <= self.taken_until, found))
 
-    def take(self, now: datetime, found: list[Fire] | None = None) -> Due:
-        """Read the plan up to `now` and return what is to be decided.
+    def take(
+        self, now: datetime, found: list[Fire] | None = None, *, lead: timedelta = timedelta(0)
+    ) -> Due:
+        """Read the plan up to `lead` after `now` and return what is to be decided.
 
-        `found` are fires that a change of the calendar brought into the past. What is returned
-        stays as it is until `settle` hears that it is on record.
+        `found` are fires that a change of the calendar brought to where the plan was read. What is
+        returned stays as it is until `settle` hears that it is on record.
         """
-        missed, older, over = self._read(now)
-        if found:
-            missed = sorted([*missed, *found], key=lambda fire: (fire.at, fire.identity))
+        self._prune(now)
+        missed, older, over = self._read(now, now + lead)
+        for fire in found or ():
+            if fire.at <= now:
+                missed.append(fire)
+            else:
+                self._push(Start(self._run_at(fire), fire.identity, fire))
+        missed.sort(key=lambda fire: (fire.at, fire.identity))
         late = [s for s in self._waiting if s.run_at + LATE < now]
         again = [s.fire for s in self._waiting if s.is_missed] if missed else []
         if late or again:
@@ -210,9 +240,24 @@ class Line:
             self._drop(known)
         skips = self._caught(missed, now)
         starts = tuple(sorted(start for start in self._waiting if start.run_at <= now))
-        return self._bounded(Due(starts=starts, skips=skips), older, over)
+        early = tuple(
+            sorted(s for s in self._waiting if now < s.run_at <= now + lead and s.is_plain)
+        )
+        return self._bounded(Due(starts=starts, early=early, skips=skips), older, over)
 
-    def _read(self, now: datetime) -> tuple[list[Fire], int, datetime | None]:
+    def _prune(self, now: datetime) -> None:
+        """Forget which fires were decided early, once they are due."""
+        for identity, run in list(self.early.items()):
+            if run.due_at is None or run.due_at <= min(now, self.taken_until):
+                del self.early[identity]
+                self.decided.discard(identity)
+
+    def reread(self, now: datetime) -> None:
+        """Read the plan again from now on, also what waits that is not due yet."""
+        self._drop({s.identity for s in self._waiting if s.fire.at > now})
+        self.rewind(min(now, self.taken_until))
+
+    def _read(self, now: datetime, until: datetime) -> tuple[list[Fire], int, datetime | None]:
         """Take what is due from the plan; return the missed ones, and what lies before those."""
         missed: list[Fire] = []
         older, over = 0, None
@@ -224,14 +269,16 @@ class Line:
             missed, older = list(found.fires), found.older
             over = missed[0].at - _TICK if older else None
             self._rewind(edge)
-        while self._head is not None and self._head.at <= now:
+        taken = now
+        while self._head is not None and self._head.at <= until:
             fire, self._head = self._head, next(self._plan, None)
+            taken = max(taken, fire.at)
             run_at = self._run_at(fire)
             if run_at + LATE < now:
                 missed.append(fire)
             else:
                 self._push(Start(run_at, fire.identity, fire))
-        self.taken_until = max(self.taken_until, now)
+        self.taken_until = max(self.taken_until, taken)
         return missed, older, over
 
     def _caught(self, missed: list[Fire], now: datetime) -> tuple[Skip, ...]:

@@ -15,6 +15,7 @@ from openbell.model.events import (
     ActorCrashed,
     Event,
     PipelineParked,
+    PipelinePaused,
     SchedulePaused,
     ScheduleRemoved,
 )
@@ -25,7 +26,7 @@ from openbell.model.schedules import (
     UnknownScheduleError,
 )
 from openbell.schedule.errors import ScheduleError
-from openbell.schedule.uses import deadline
+from openbell.schedule.uses import deadline, parsed
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.supervisor.firing.crew import Crew
 from openbell.supervisor.firing.firing import Firing
@@ -70,7 +71,7 @@ class ScheduleDesk:
         return Firing(
             self._services,
             self._crew,
-            self._intake,
+            self._intake.prepared,
             calendars=self._calendars,
             is_open=self._is_open,
             is_again=is_again,
@@ -158,7 +159,9 @@ class ScheduleDesk:
         if standing not in {"active", "starting", "paused"}:
             return f"pipeline {line.record.pipeline!r} is {standing}"
         is_planned = line.schedule is not None
-        is_at_its_end = is_planned and line.next_at is None and not line.is_over
+        is_at_its_end = (
+            is_planned and not line.is_loading and line.next_at is None and not line.is_over
+        )
         return "nothing more is known of its calendar" if is_at_its_end else ""
 
     async def add(self, pipeline: str, use: ScheduleUse, *, by: str) -> ScheduleStatus:
@@ -174,6 +177,8 @@ class ScheduleDesk:
             raise SettingsError([problem]) from error
         await self._firing.is_begun.wait()
         firing = self._firing
+        asked = {*parsed(use, names).calendars, *firing.plans.sources(pipeline)}
+        await firing.tables.preload(sorted(asked))
         async with firing.changing:
             definitions = self._crew.definitions
             if pipeline not in definitions.pipelines:
@@ -187,7 +192,6 @@ class ScheduleDesk:
             record, event = firing.register.added(pipeline, key, use, at=now, by=by or "api")
             await self._services.journal.record(event)
             line = firing.adopt(record)
-            await firing.plan([line])
         firing.poke()
         return self._status(line, self._services.clock.now())
 
@@ -206,7 +210,7 @@ class ScheduleDesk:
             event = ScheduleRemoved(
                 at=now, schedule_id=schedule_id, pipeline=line.record.pipeline, by=by
             )
-            await self._services.journal.record(event)
+            await firing.take_back([line], event, reason="its schedule was deleted")
             firing.drop(schedule_id, replace(line.record, removed_at=now, removed_by=by))
         line.record = replace(line.record, removed_at=now, removed_by=by)
         status = self._status(line, now)
@@ -234,14 +238,22 @@ class ScheduleDesk:
                     paused=paused,
                     by=by,
                 )
-                await self._services.journal.record(event)
+                lines = [line] if paused else []
+                await firing.take_back(lines, event, reason="its schedule was paused")
                 line.record = replace(line.record, paused=paused)
                 firing.register.keep(line.record)
         firing.poke()
         return self._status(line, now)
 
+    async def pause_pipeline(self, event: PipelinePaused) -> None:
+        """Record that a pipeline is paused; its fires that are not due yet are decided later."""
+        firing = self._firing
+        async with firing.changing:
+            lines = [line for line in firing.lines if event.pipeline in {"", line.record.pipeline}]
+            await firing.take_back(lines, event, reason="its pipeline was paused")
+
     def _line(self, schedule_id: str) -> Line:
-        line = self._firing.line(schedule_id)
+        line = self._firing.plans.line(schedule_id)
         if line is None:
             raise UnknownScheduleError(schedule_id)
         return line

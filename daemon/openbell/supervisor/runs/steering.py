@@ -12,11 +12,13 @@ from openbell.model.items import NodeRequest
 class Steering:
     """Told by the pipeline's actor, heeded by the run's driver; both are of one loop.
 
-    `is_fresh` is that of a run that was accepted just now: history has no requests about it.
+    `is_paused` is None as long as nobody said so here: then it is as history says. `is_fresh` is
+    that of a run that was accepted just now: history has no requests about it.
     """
 
-    def __init__(self, *, is_paused: bool = False, is_fresh: bool = False) -> None:
-        self.is_paused = is_paused
+    def __init__(self, *, is_fresh: bool = False) -> None:
+        self.is_paused: bool | None = None
+        self.is_cancelled = False
         self.is_fresh = is_fresh
         self.priority: int | None = None
         self.requests: dict[str, NodeRequest] = {}
