@@ -29,7 +29,8 @@ class PythonOperator:
 
     def run(self, context: TaskContext) -> TaskResult:
         """Return what the function returns."""
-        function = _found(self._settings.function, context.folder)
+        folder = str(Path(context.folder).absolute()) if context.folder else ""
+        function = _found(self._settings.function, folder)
         made = {argument(name): found for name, found in context.inputs.items()}
         given = self._arguments(function, made, context)
         returned = function(**given)

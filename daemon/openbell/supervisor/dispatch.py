@@ -166,6 +166,7 @@ class Dispatcher:
             item=frame.item,
             item_number=frame.item_number,
             folder=str(Path(self._deployment.source).parent),
+            memory_bytes=self._deployment.daemon.worker_max_memory_mb * 1024 * 1024,
             traceparent=frame.traceparent,
             secrets=self._deployment.secrets,
         )
