@@ -20,6 +20,7 @@ from openbell.model.control import (
     EventStream,
     NotAcceptedError,
     PipelineStatus,
+    RunControl,
     Submission,
     UnknownPipelineError,
     UnknownRunError,
@@ -55,6 +56,7 @@ from openbell.model.runs import (
     Totals,
     WorkflowRecord,
 )
+from openbell.model.tracking import TurnWait
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
 
@@ -249,6 +251,13 @@ class DoubleEngine:
         again = await self.submit(Submission(pipeline=run.pipeline, origin=by))
         return self._change(again.run_id, retry_of=run.run_id)
 
+    def queue(self, pipeline: str) -> tuple[Sequence[str], Sequence[str]]:
+        del pipeline
+        return (), ()
+
+    def turns(self) -> Sequence[TurnWait]:
+        return ()
+
     async def replay(self, letter_id: str, *, by: str) -> RunRecord:
         raise UnknownLetterError(letter_id)
 
@@ -275,12 +284,26 @@ class DoubleEngine:
         self.history.definitions[pipeline.name] = record
         return record
 
-    async def pause(self, pipeline: str) -> PipelineStatus:
+    @property
+    def control(self) -> RunControl:
+        raise NotImplementedError
+
+    async def pause_all(self, *, by: str) -> Sequence[PipelineStatus]:
+        self.asked_by.append(by)
+        self.paused |= set(self.history.definitions)
+        return self.pipelines()
+
+    async def resume_all(self, *, by: str) -> Sequence[PipelineStatus]:
+        self.asked_by.append(by)
+        self.paused.clear()
+        return self.pipelines()
+
+    async def pause(self, pipeline: str, *, by: str = "") -> PipelineStatus:
         self._known(pipeline)
         self.paused.add(pipeline)
         return self._pipeline(pipeline)
 
-    async def resume(self, pipeline: str) -> PipelineStatus:
+    async def resume(self, pipeline: str, *, by: str = "") -> PipelineStatus:
         self._known(pipeline)
         self.paused.discard(pipeline)
         return self._pipeline(pipeline)

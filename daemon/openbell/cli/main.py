@@ -14,6 +14,7 @@ from openbell.cli import (
     data,
     demo,
     differences,
+    explain,
     inspection,
     letters,
     listing,
@@ -58,6 +59,7 @@ def build() -> typer.Typer:
         schedules,
         rehearsing,
         letters,
+        explain,
     ):
         module.register(app)
     return app

@@ -17,6 +17,7 @@ from openbell.http.calendars import CalendarRoutes
 from openbell.http.connections import BodyLimit, Guard
 from openbell.http.daemon import DaemonRoutes
 from openbell.http.events import EventRoutes
+from openbell.http.explain import ExplainRoutes
 from openbell.http.health import HealthRoutes
 from openbell.http.jobs import JobRoutes
 from openbell.http.letters import LetterRoutes
@@ -43,6 +44,7 @@ _ROUTES = (
     CalendarRoutes,
     ScheduleRoutes,
     LetterRoutes,
+    ExplainRoutes,
 )
 _KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "/api/pipeline/jobs": requests.JobRequest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from openbell.calendars.names import UnknownCalendarError
+from openbell.history.errors import HistoryClosedError, HistoryRefusedError
 from openbell.http.answers import JsonAnswer
 from openbell.model.calendars import UnknownOverlayError
 from openbell.model.control import (
@@ -20,9 +22,11 @@ from openbell.model.control import (
 )
 from openbell.model.letters import UnknownLetterError
 from openbell.model.schedules import UnknownScheduleError
-from openbell.sdk.errors import OpenbellError, Problem, SettingsError
+from openbell.sdk.errors import OpenbellError, Problem, RetryableError, SettingsError
+from openbell.supervisor.explain.explainer import UnknownNodeError
 
 PREFIX = "urn:openbell:problem:"
+_LATER_S = 5.0
 
 TYPES: Mapping[str, str] = {
     "not-found": "no such route",
@@ -35,6 +39,7 @@ TYPES: Mapping[str, str] = {
     "unknown-calendar": "no calendar has this name",
     "unknown-overlay": "the calendar has no correction made by hand with this id",
     "unknown-schedule": "no schedule in force has this id",
+    "unknown-node": "the run has no node of this name",
     "unknown-letter": "there is no dead letter with this id",
     "unknown-dataset": "no dataset has this name; `known` lists those there are",
     "not-accepted": "the daemon cannot take this now: it drains, or the pipeline is paused or parked",
@@ -42,7 +47,7 @@ TYPES: Mapping[str, str] = {
     "idempotency-conflict": "this Idempotency-Key was used with another request",
     "unauthorized": "a bearer token is needed",
     "forbidden": "this user may not use the socket",
-    "unavailable": "the daemon is starting or stopping",
+    "unavailable": "the daemon starts or stops, or its disk takes nothing now; try again",
     "internal": "the daemon failed; its log says why",
 }
 
@@ -51,6 +56,7 @@ _UNKNOWN: Mapping[type[Exception], str] = {
     UnknownOverlayError: "unknown-overlay",
     UnknownScheduleError: "unknown-schedule",
     UnknownLetterError: "unknown-letter",
+    UnknownNodeError: "unknown-node",
 }
 
 
@@ -121,11 +127,20 @@ def of_domain(error: Exception) -> ProblemAnswer | None:
             )
         case ConflictError():
             answer = ProblemAnswer.of(409, "conflict", str(error))
+        case RetryableError() | HistoryClosedError() | HistoryRefusedError():
+            answer = _of_unavailable(error)
         case OpenbellError():
             answer = ProblemAnswer.of(409, "conflict", str(error), kind=error.kind)
         case _:
             return None
     return answer
+
+
+def _of_unavailable(error: OpenbellError) -> ProblemAnswer:
+    """Return the answer while the disk or a neighbour does not play along: nothing was done."""
+    wait_s = getattr(error, "retry_after_s", None) or _LATER_S
+    later = {"retry-after": str(math.ceil(wait_s))}
+    return ProblemAnswer.of(503, "unavailable", str(error), headers=later, kind=error.kind)
 
 
 def _of_unknown(error: UnknownPipelineError) -> ProblemAnswer:

@@ -17,7 +17,7 @@ from openbell.http.schemas.daemon import (
     Worker,
 )
 from openbell.http.schemas.schedules import Fire, Schedule
-from openbell.http.schemas.tracking import Letter
+from openbell.http.schemas.tracking import Explanation, Letter
 
 RunStateName = Literal["queued", "running", "success", "failed", "cancelled"]
 NodeStateName = Literal[
@@ -379,6 +379,7 @@ SINGLE: tuple[type[BaseModel], ...] = (
     Event,
     Run,
     Letter,
+    Explanation,
 )
 PAGED: tuple[type[BaseModel], ...] = (
     Calendar,

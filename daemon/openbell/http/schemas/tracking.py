@@ -27,3 +27,24 @@ class Letter(BaseModel):
     replayed_by: str | None
     settled_at: datetime | None
     settled_by: str
+
+
+class Sentence(BaseModel):
+    """One reason: `what` is a stable word, `text` for people, `ids` name what it is about."""
+
+    what: str
+    text: str
+    at: datetime | None
+    ids: dict[str, str]
+
+
+class Explanation(BaseModel):
+    """Why something stands where it stands: sentences, the most important first."""
+
+    about: Literal["run", "node", "pipeline"]
+    pipeline: str
+    state: str
+    sentences: list[Sentence]
+    run_id: str | None
+    node: str | None
+    is_live: bool

@@ -1,0 +1,1 @@
+"""Why work did not run, from what is on record and what holds now."""
