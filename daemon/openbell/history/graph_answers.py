@@ -106,12 +106,7 @@ class GraphAnswers:
         row = {"pipeline": pipeline, "session": session}
         return await self._readers.first("succeeded", row, bool) is not None
 
-    async def committed_span(
-        self, dataset: str, start: datetime, end: datetime
-    ) -> tuple[datetime, datetime] | None:
+    async def is_committed(self, dataset: str, start: datetime, end: datetime) -> bool:
         """See `History`."""
         row = {"dataset": dataset, "start_at_us": to_us(start), "end_at_us": to_us(end)}
-        found = await self._readers.first("committed_span", row, tuple)
-        if found is None or found[0] is None:
-            return None
-        return from_us(found[0]), from_us(found[1])
+        return await self._readers.first("committed", row, bool) is not None

@@ -41,11 +41,10 @@ class GraphHistory(Protocol):
         """Return whether `pipeline` has a successful run of `session` that was no dry run."""
         ...
 
-    async def committed_span(
-        self, dataset: str, start: datetime, end: datetime
-    ) -> tuple[datetime, datetime] | None:
-        """Return from when to when commits into `dataset` reach that overlap a span, None for none.
+    async def is_committed(self, dataset: str, start: datetime, end: datetime) -> bool:
+        """Return whether the span of `dataset` is there, whoever brought it.
 
-        Of a run that is no live one they count once its pipeline succeeded after them.
+        Commits of a run that is no live one count once its pipeline succeeded after them: so no half
+        is taken for the whole. Live ones count once they have passed the end of the span.
         """
         ...

@@ -140,7 +140,13 @@ class MemoryGraph:
         rows = [row for page in chosen for row in page.approvals.values()]
         if run_id is None:
             runs = self._tables.runs
-            rows = [r for r in rows if r.label is None and not runs[r.run_id].state.is_final]
+            rows = [
+                row
+                for row in rows
+                if row.label is None
+                and not runs[row.run_id].state.is_final
+                and not pages[row.run_id].nodes[row.node].state.is_final
+            ]
         return sorted(rows, key=lambda row: (row.asked_at, row.run_id, row.node, row.item))
 
     async def node_requests(self, run_id: str) -> Sequence[NodeRequest]:
@@ -159,29 +165,22 @@ class MemoryGraph:
             for run in self._tables.runs.values()
         )
 
-    async def committed_span(
-        self, dataset: str, start: datetime, end: datetime
-    ) -> tuple[datetime, datetime] | None:
+    async def is_committed(self, dataset: str, start: datetime, end: datetime) -> bool:
         """See `History`."""
-        counted = [
-            row
-            for row in self._tables.commits.values()
-            if row["dataset"] == dataset
-            and row["end_at"] > start
-            and row["start_at"] < end
-            and self._counts(row)
-        ]
-        if not counted:
-            return None
-        return min(row["start_at"] for row in counted), max(row["end_at"] for row in counted)
-
-    def _counts(self, commit: Mapping[str, Any]) -> bool:
         runs = self._tables.runs
-        if runs[commit["run_id"]].mode == "live":
-            return True
+        commits = [row for row in self._tables.commits.values() if row["dataset"] == dataset]
+        live = [row for row in commits if runs[row["run_id"]].mode == "live"]
+        has_passed = any(row["end_at"] >= end for row in live)
+        return any(
+            (has_passed if row in live else self._is_whole(row))
+            for row in commits
+            if row["end_at"] > start and row["start_at"] < end
+        )
+
+    def _is_whole(self, commit: Mapping[str, Any]) -> bool:
         ends = [
             run.finished_at
-            for run in sorted(runs.values(), key=lambda run: run.run_id)
+            for run in sorted(self._tables.runs.values(), key=lambda run: run.run_id)
             if run.pipeline == commit["pipeline"] and run.state is RunState.SUCCESS
         ]
         return bool(ends and ends[-1] and commit["committed_at"] <= ends[-1])

@@ -16,14 +16,12 @@ def committed_keys(dataset: str) -> tuple[Key, ...]:
 
 
 async def is_committed(services: Services, dataset: Dataset, session: date) -> bool:
-    """Return whether commits reach over the whole session, from its open to its close.
+    """Return whether a session of a dataset is there; see `History.is_committed`.
 
-    Those of a run that is no live one count once its pipeline succeeded after them. A label that
-    is no session of the dataset's calendar never has any rows: it is there.
+    A label that is no session of the dataset's calendar never has any rows: it is there.
     """
     found = await services.sessions.between(dataset.calendar, session, session)
     if not len(found):
         return True
     opens, closes = from_us(found.opens_us[0]), from_us(found.closes_us[-1])
-    span = await services.history.committed_span(dataset.name, opens, closes)
-    return span is not None and span[0] <= opens and span[1] >= closes
+    return await services.history.is_committed(dataset.name, opens, closes)
