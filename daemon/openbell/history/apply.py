@@ -14,6 +14,8 @@ from openbell.history import (
     apply_runs,
     apply_schedules,
 )
+from openbell.history.apply_control import ControlEvent
+from openbell.history.apply_graph import GraphEvent
 from openbell.history.apply_schedules import ScheduleEvent
 from openbell.history.durable import OtherEvent
 from openbell.history.queries import Statements
@@ -71,10 +73,12 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             | ev.ApprovalAnswered()
             | ev.ItemsListed()
             | ev.ItemsChanged()
+            | ev.RunPaused()
+            | ev.RunPrioritized()
+            | ev.NodeEndRequested()
+            | ev.NodesTakenOver()
         ):
-            apply_graph.apply(db, event)
-        case ev.RunPaused() | ev.RunPrioritized() | ev.NodeEndRequested() | ev.NodesTakenOver():
-            apply_control.apply(db, event)
+            _apply_run(db, event)
         case (
             ev.ActorCrashed()
             | ev.PipelineParked()
@@ -90,6 +94,15 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
         case _:
             assert_never(event)
     return event
+
+
+def _apply_run(db: Statements, event: GraphEvent | ControlEvent) -> None:
+    """Change what stands in runs beside the steps of their nodes."""
+    match event:
+        case ev.RunPaused() | ev.RunPrioritized() | ev.NodeEndRequested() | ev.NodesTakenOver():
+            apply_control.apply(db, event)
+        case _:
+            apply_graph.apply(db, event)
 
 
 def _apply_plan(db: Statements, event: ev.OverlayAdded | ev.OverlayRemoved | ScheduleEvent) -> None:

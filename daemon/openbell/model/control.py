@@ -15,7 +15,8 @@ from openbell.model.items import ApprovalRecord
 from openbell.model.letters import DeadLetter
 from openbell.model.pipelines import Deployment
 from openbell.model.retries import Retry
-from openbell.model.runs import RunRecord, WorkflowRecord
+from openbell.model.runs import NodeRecord, RunRecord, WorkflowRecord
+from openbell.model.tracking import TurnWait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,7 @@ class DaemonStatus:
     parked: int
     workers: int
     last_error: str = ""
+    paused: bool = False
 
 
 class UnknownPipelineError(Exception):
@@ -136,6 +138,32 @@ class ConflictError(Exception):
 
 
 EventStream = MemoryObjectReceiveStream[StoredEvent | Event]
+
+
+class RunControl(Protocol):
+    """Changes open runs. Everything is durable when it returns, and the run obeys at once.
+
+    Raises UnknownRunError; ConflictError for a run or node that has ended, or that is to end in
+    another way; SettingsError for a node that the run does not have.
+    """
+
+    async def pause(self, run_or_job_id: str, *, paused: bool, by: str) -> RunRecord:
+        """Let a run begin nothing more, or go on; what runs goes on. Twice is once."""
+        ...
+
+    async def prioritize(self, run_or_job_id: str, priority: int, *, by: str) -> RunRecord:
+        """Give a run another priority; what of it waits stands accordingly."""
+        ...
+
+    async def cancel_node(self, run_or_job_id: str, node: str, *, by: str) -> NodeRecord:
+        """Ask one node to end; its running work is stopped, its chain's with it."""
+        ...
+
+    async def mark(
+        self, run_or_job_id: str, node: str, mark: str, *, by: str, reason: str, outcome: str
+    ) -> NodeRecord:
+        """Ask a node to end as `success`, which edges see as `outcome`, or as `failed`."""
+        ...
 
 
 class Engine(Protocol):
@@ -199,7 +227,14 @@ class Engine(Protocol):
         ...
 
     async def answer(
-        self, run_or_job_id: str, node: str, label: str, *, by: str, item: int = -1
+        self,
+        run_or_job_id: str,
+        node: str,
+        label: str,
+        *,
+        by: str,
+        item: int = -1,
+        comment: str = "",
     ) -> ApprovalRecord:
         """Answer what a node asks a person; it is durable when this returns.
 
@@ -212,12 +247,25 @@ class Engine(Protocol):
         """Add or change a pipeline from the API's document; raises SettingsError."""
         ...
 
-    async def pause(self, pipeline: str) -> PipelineStatus:
+    async def pause(self, pipeline: str, *, by: str = "") -> PipelineStatus:
         """Start no more runs of this pipeline; running ones go on."""
         ...
 
-    async def resume(self, pipeline: str) -> PipelineStatus:
+    async def resume(self, pipeline: str, *, by: str = "") -> PipelineStatus:
         """Let a paused or parked pipeline work again."""
+        ...
+
+    async def pause_all(self, *, by: str) -> Sequence[PipelineStatus]:
+        """Start no more runs of any pipeline, also of those to come; running ones go on."""
+        ...
+
+    async def resume_all(self, *, by: str) -> Sequence[PipelineStatus]:
+        """Take that back; a pipeline that was paused by its name stays paused."""
+        ...
+
+    @property
+    def control(self) -> RunControl:
+        """What changes runs that are under way."""
         ...
 
     async def reload(self) -> ConfigReloaded:
@@ -226,6 +274,14 @@ class Engine(Protocol):
 
     def request_stop(self, *, fast: bool) -> None:
         """Begin to drain (let work in hand end), or to stop at once."""
+        ...
+
+    def queue(self, pipeline: str) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the ids of a pipeline's runs that are going on, and of those that wait, in order."""
+        ...
+
+    def turns(self) -> Sequence[TurnWait]:
+        """Return the units that wait for their turn, the next first."""
         ...
 
     def subscribe(self, *, capacity: int = 1000) -> AbstractContextManager[EventStream]:

@@ -58,6 +58,11 @@ class Supervised:
         return self._actor
 
     @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self._pipeline.name
+
+    @property
     def is_paused(self) -> bool:
         """Whether it starts no runs for now."""
         return self._is_paused

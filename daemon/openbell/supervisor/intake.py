@@ -141,7 +141,14 @@ class Intake:
         return await self.find(run.run_id)
 
     async def answer(
-        self, run_or_job_id: str, node: str, label: str, *, by: str, item: int
+        self,
+        run_or_job_id: str,
+        node: str,
+        label: str,
+        *,
+        by: str,
+        item: int,
+        comment: str = "",
     ) -> ApprovalRecord:
         """Answer what a node asks a person.
 
@@ -152,7 +159,9 @@ class Intake:
         place = (node, item)
         asked = await services.history.approvals(run.run_id)
         question = next((each for each in asked if (each.node, each.item) == place), None)
-        if question is None or run.state.is_final:
+        nodes = await services.history.nodes(run.run_id)
+        is_over = run.state.is_final or any(n.node == node and n.state.is_final for n in nodes)
+        if question is None or (is_over and question.label is None):
             raise ConflictError(f"node {node!r} of run {run.run_id} asks nothing")
         if question.label is not None:
             told = f"{question.label!r} by {question.answered_by}"
@@ -168,6 +177,7 @@ class Intake:
             item=item,
             label=label,
             by=by,
+            comment=comment,
         )
         try:
             await services.journal.record(event)

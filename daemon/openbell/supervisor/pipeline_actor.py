@@ -317,7 +317,7 @@ class PipelineActor:
         if run is not None:
             await self._driver(run, self._pipeline, StopSignal()).cancelled()
         self._steering.pop(run_id, None)
-        if early is held is run is None:
+        if early is None and held is None and run is None:
             self._steering_of(run_id).is_cancelled = True
 
     def _driver(

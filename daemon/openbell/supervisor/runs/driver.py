@@ -218,6 +218,8 @@ class RunDriver:
         """Let some of the nodes that take no time end; return how."""
         ends: dict[str, Ended] = {}
         if not self._context.may_begin:
+            self._ready += filter(self._may_begin, self._instant)
+            self._instant = deque(u for u in self._instant if not self._may_begin(u))
             return ends
         while self._instant and len(ends) < _AT_ONCE and not self._context.is_interrupted:
             unit = self._instant.popleft()

@@ -114,7 +114,10 @@ class FanOut:
         """Wait for room; return whether the run goes on then."""
         with self._context.until_stopped():
             await self._room.acquire()
-            return True
+            await self._context.until_resumed()
+            if not self._context.is_interrupted:
+                return True
+            self._room.release()
         if self._context.is_interrupted:
             return False
         await self._room.acquire()
