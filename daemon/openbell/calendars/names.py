@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 
 from openbell.model.calendars import CalendarDefinition, CalendarRules
@@ -59,10 +60,21 @@ class UnknownCalendarError(Exception):
 
     def __init__(self, name: str, defined: Iterable[str] = ()) -> None:
         by_lower = {known.lower(): known for known in (*ALIASES, *KNOWN, *defined)}
-        close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+        near = _nearest(name.lower(), by_lower)
         self.name = name
-        self.hint = f"did you mean {by_lower[close[0]]!r}?" if close else _OTHERWISE
-        super().__init__(f"calendar {name!r} is unknown" + (f"; {self.hint}" if close else ""))
+        self.hint = f"did you mean {by_lower[near]!r}?" if near else _OTHERWISE
+        super().__init__(f"calendar {name!r} is unknown" + (f"; {self.hint}" if near else ""))
+
+
+def _nearest(wanted: str, known: Iterable[str]) -> str:
+    """Return the name most like `wanted`, of equals the one that begins like it; empty: none."""
+    close = difflib.get_close_matches(wanted, known, n=10, cutoff=0.5)
+
+    def likeness(name: str) -> tuple[float, int]:
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, wanted, strict=False))
+        return difflib.SequenceMatcher(None, name, wanted).ratio(), len(list(same))
+
+    return max(close, key=likeness, default="")
 
 
 def canonical(name: str, defined: Collection[str] = ()) -> str:

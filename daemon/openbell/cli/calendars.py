@@ -81,14 +81,16 @@ def sessions(
 ) -> None:
     """List sessions by label: open, close, breaks, early close, late open."""
     first, last = _day(start, "--from"), _day(end, "--to")
+    if last < first:
+        raise CliError(USAGE, f"--to {last} is before --from {first}", hint="both are included")
     where = Where(config, profile, socket, state_dir)
-    Printer(output, tz).rows(_sessions(where, calendar, first, last), _SESSION_COLUMNS)
+    _show(_sessions(where, calendar, first, last), Printer(output, tz))
 
 
 def following(
     *,
     calendar: CalendarName,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500)] = 1,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="How many.")] = 1,
     output: Output = Format.TABLE,
     tz: Tz = "UTC",
     config: ConfigFile = None,
@@ -106,14 +108,14 @@ def following(
     where = Where(config, profile, socket, state_dir)
     path = f"{_AT}/{_part(calendar)}/next"
     found = where.ask(lambda daemon: daemon.items(path, {"limit": limit}), here)
-    Printer(output, tz).rows(found, _SESSION_COLUMNS)
+    _show(found, Printer(output, tz))
 
 
 def month(
     *,
     calendar: CalendarName,
     which: Annotated[
-        str | None, typer.Argument(metavar="[YYYY-MM]", help="This month without.")
+        str | None, typer.Argument(metavar="YYYY-MM", help="Another month than this one.")
     ] = None,
     config: ConfigFile = None,
     profile: Profile = None,
@@ -187,7 +189,7 @@ def add(
 
 def overlays(
     *,
-    calendar: Annotated[str | None, typer.Argument(metavar="[CALENDAR]")] = None,
+    calendar: Annotated[str | None, typer.Argument(metavar="CALENDAR", help="Of this one.")] = None,
     output: Output = Format.TABLE,
     tz: Tz = "UTC",
     config: ConfigFile = None,
@@ -248,6 +250,19 @@ def _sessions(where: Where, calendar: str, first: date, last: date) -> list[dict
     path = f"{_AT}/{_part(calendar)}/sessions"
     query = {"from": first.isoformat(), "to": last.isoformat()}
     return where.ask(lambda daemon: daemon.items(path, query), here)
+
+
+def _show(sessions: list[dict[str, Any]], printer: Printer) -> None:
+    """Write sessions; a table has of a break its times of day alone."""
+    if printer.output is Format.TABLE:
+        sessions = [
+            {**one, "breaks": [_times(printer, pair) for pair in one["breaks"]]} for one in sessions
+        ]
+    printer.rows(sessions, _SESSION_COLUMNS)
+
+
+def _times(printer: Printer, span: list[object]) -> str:
+    return "-".join(printer.cell(instant)[11:16] for instant in span)
 
 
 def _body(day: date, what: list[str], reason: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class CliError(Exception):
     def text(self) -> str:
         """What to print, without a line end."""
         lines = [f"error: {self}", *(f"  {detail}" for detail in self.details)]
-        if self.hint:
+        if self.hint and self.hint not in str(self):
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)
 

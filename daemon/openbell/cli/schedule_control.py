@@ -14,7 +14,17 @@ from openbell.cli.render import Format, Printer, say
 from openbell.cli.running import Param, param_of
 
 _AT = "/api/v1/schedules"
-_COLUMNS = ("pipeline", "schedule", "state", "next_at", "last_at", "outcome", "origin", "id")
+_COLUMNS = (
+    "pipeline",
+    "schedule",
+    "state",
+    "next_at",
+    "last_at",
+    "outcome",
+    "origin",
+    "id",
+    "reason",
+)
 _FIRE_COLUMNS = ("due_at", "pipeline", "session", "event", "index", "outcome", "reason", "run_id")
 ScheduleId = Annotated[str, typer.Argument(metavar="ID", help="As `mdp get schedules` shows it.")]
 OfPipeline = Annotated[
@@ -142,20 +152,19 @@ def fires(
 
 def _row(item: dict[str, Any]) -> dict[str, Any]:
     last = item["last"] or {}
-    outcome = " ".join(filter(None, (last.get("outcome"), last.get("reason"))))
-    is_failed = item["state"] == "failed"
     return {
         **item,
         "schedule": item["when"],
-        "state": f"failed: {item['reason']}" if is_failed else item["state"],
         "last_at": last.get("due_at"),
-        "outcome": outcome,
+        "outcome": last.get("outcome"),
+        "reason": item["reason"] or last.get("reason"),
     }
 
 
 def _next(item: dict[str, Any], tz: str) -> str:
-    at = item["next_at"]
-    return f"; next at {Printer(Format.TABLE, tz).instant(at)}" if at else "; no fire is known"
+    if at := item["next_at"]:
+        return f"; next at {Printer(Format.TABLE, tz).instant(at)}"
+    return f"; it does not fire: {item['reason']}" if item["reason"] else "; no fire is known"
 
 
 def _show(answer: dict[str, Any], output: Format, words: str) -> None:

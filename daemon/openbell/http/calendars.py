@@ -12,6 +12,7 @@ from openbell.http import answers
 from openbell.http.answers import JsonAnswer, page
 from openbell.http.api import Api, by
 from openbell.http.jobs import IdempotencyKey
+from openbell.http.problems import ProblemError
 from openbell.http.routing import add
 from openbell.http.schemas.requests import OverlayRequest
 from openbell.model.calendars import answer_fields, overlay_fields, session_fields
@@ -51,6 +52,9 @@ class CalendarRoutes:
         last: Annotated[date, Query(alias="to")],
     ) -> Response:
         """List the sessions with labels from `from` to `to`, both included."""
+        if last < first:
+            detail = f"to: {last} is before {first}, which is `from`; both are included"
+            raise ProblemError(422, "invalid-request", detail)
         found = await self._api.calendars.sessions(name, first, last)
         return page([session_fields(hours) for hours in found])
 

@@ -157,7 +157,7 @@ class Outlook:
 
     def _note_failure(self, pipeline: Pipeline, schedule: Schedule, reason: str) -> None:
         own = self._calendar(pipeline)
-        needed = [*schedule.calendars, *([] if own is None else [own])]
+        needed = list(dict.fromkeys([*schedule.calendars, *([] if own is None else [own])]))
         failed = [name for name in needed if name in self._failures]
         why = "; ".join(self._failures[name] for name in failed) or reason
         calendars = failed or needed
@@ -223,7 +223,8 @@ def past_horizons(
         unknown = max(start, horizon + timedelta(days=1))
         if unknown >= end:
             continue
-        what = f"is known to {horizon}" if horizon >= start else "knows none of these days"
+        is_known = horizon >= start
+        what = f"is known to {horizon}" if is_known else "knows none of these days"
         found.append(
             Conflict(
                 kind="horizon",
@@ -232,7 +233,8 @@ def past_horizons(
                 about={"calendar": calendar},
                 count=(end - unknown).days,
                 first=(unknown,),
-                message=f"calendar {calendar} {what}: nothing fires by it after that",
+                message=f"calendar {calendar} {what}: nothing fires by it"
+                f"{' after that' if is_known else ''}",
                 fix="install a newer exchange_calendars, or take usual weekdays: "
                 f"`calendars: {{policies: {{{calendar}: weekmask}}}}`",
             )

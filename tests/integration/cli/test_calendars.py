@@ -49,6 +49,15 @@ def test_sessions_are_written_as_documented(alone: Path) -> None:
     assert "2026-11-27 09:30:00-05:00  2026-11-27 13:00:00-05:00" in table
 
 
+def test_a_table_shows_the_times_of_breaks(alone: Path) -> None:
+    (alone / "openbell.yaml").write_text(
+        'version: 2\ncalendars: {define: {desk: {base: XNYS, breaks: [["12:00", "12:45"]]}}}\n'
+    )
+    day = ("--from", "2026-12-01", "--to", "2026-12-01")
+    table = mdp("calendar", "sessions", "desk", *day, "--tz", "America/New_York").out
+    assert table.splitlines()[1].split()[5] == "12:00-12:45"
+
+
 def test_a_correction_is_tried_kept_listed_and_taken_back_without_a_daemon(alone: Path) -> None:
     add = ("calendar", "overlay", "add", "XNYS", "2026-11-27", "closed", "--reason", "snow")
     tried = mdp(*add, "--dry-run")
@@ -90,6 +99,7 @@ def test_the_configuration_has_its_calendars_and_corrections(alone: Path) -> Non
     [
         ("sessions XNYX --from 2026-01-01 --to 2026-01-02", 4, "did you mean 'XNYS'?"),
         ("sessions XNYS --from 2026-02-30 --to 2026-03-02", 2, "is no date"),
+        ("sessions XNYS --from 2026-03-02 --to 2026-03-01", 2, "--to 2026-03-01 is before"),
         ("month XNYS 2026-13", 2, "'2026-13' is no month"),
         ("overlay add XNYS 2026-12-01 shut --reason x", 2, "'shut' is no correction"),
         ("overlay add XNYS 2026-12-01 early_close --reason x", 2, "takes CLOSE=HH:MM"),

@@ -94,7 +94,17 @@ async def test_schedules_are_listed_with_their_last_fire(served: Served) -> None
     served.engine.scheduler.decide(3)
     table = (await mdp_beside("get", "schedules")).out.splitlines()
     assert table[0].split() == [
-        *("PIPELINE", "SCHEDULE", "STATE", "NEXT_AT", "LAST_AT", "OUTCOME", "ORIGIN", "ID")
+        *(
+            "PIPELINE",
+            "SCHEDULE",
+            "STATE",
+            "NEXT_AT",
+            "LAST_AT",
+            "OUTCOME",
+            "ORIGIN",
+            "ID",
+            "REASON",
+        )
     ]
     assert "2026-11-20 12:00:02+00:00  run" in table[1]
     only = (await mdp_beside("get", "schedules", "--pipeline", "other", "-o", "json")).json

@@ -122,7 +122,7 @@ def test_overlays_that_contradict_each_other_are_told(tmp_path: Path) -> None:
             ("next", "at 2026-02-30T10:00Z"),
             ("   ^ 2026-02-30T10:00Z is no instant: day is out of range", "at 2026-12-01T14:00Z"),
         ),
-        (("next", "NYSX close"), ("^ calendar 'NYSX' is unknown", "did you mean 'XNYS'?")),
+        (("next", "NYSX close"), ("^ calendar 'NYSX' is unknown", "did you mean 'NYSE'?")),
         (("next", "CME_Equity settle"), ("'CME_Equity' is unknown", "calendars.define")),
         (("next", "cron '0 0 30 2 *' UTC"), ("never fires", "no month has such a day")),
         (

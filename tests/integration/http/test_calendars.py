@@ -28,6 +28,8 @@ async def test_sessions_are_listed_by_label_and_ahead(served: Served) -> None:
         listed = await client.get("/api/v1/calendars/24-5/sessions", params=asked)
         ahead = await client.get("/api/v1/calendars/24-7/next", params={"limit": 2})
         nothing = await client.get("/api/v1/calendars/24-7/sessions")
+        turned = {"from": "2026-03-02", "to": "2026-03-01"}
+        backwards = await client.get("/api/v1/calendars/24-7/sessions", params=turned)
     assert listed.json()["items"] == [
         {
             "session": "2026-03-02",
@@ -39,7 +41,8 @@ async def test_sessions_are_listed_by_label_and_ahead(served: Served) -> None:
         }
     ]
     assert [item["session"] for item in ahead.json()["items"]] == ["2026-01-06", "2026-01-07"]
-    assert nothing.status_code == 422
+    assert (nothing.status_code, backwards.status_code) == (422, 422)
+    assert "2026-03-01 is before 2026-03-02" in backwards.json()["detail"]
 
 
 async def test_a_correction_is_tried_made_listed_and_taken_back(served: Served) -> None:
