@@ -37,6 +37,7 @@ from openbell.service.peers import UnknownGroupError, allowed, group_id, peer_of
 from openbell.service.signals import run_signals
 from openbell.service.watchdog import Watchdog
 from openbell.supervisor.calendar_service import CalendarService
+from openbell.supervisor.explain.waits import Waits
 from openbell.telemetry.station import Sources, Telemetry, open_telemetry
 
 TICK_S = 1.0
@@ -189,6 +190,8 @@ async def _serve(
             if options.metrics_enabled:
                 await tasks.start(telemetry.serve, options.metrics_host, options.metrics_port)
             tasks.start_soon(keep_house, whole, partial(_not_kept, telemetry), name="keep house")
+            waits = Waits(engine, whole.services.journal, clock)
+            tasks.start_soon(waits.run, name="waits")
             tasks.start_soon(_tick, whole, notifier, watchdog.beat, name="tick")
             tasks.start_soon(watchdog.run, name="watchdog")
             await whole.services.journal.record(
