@@ -145,6 +145,7 @@ class LiveEngine:
         await self._roster.end_orphans()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
+        self._tasks.start_soon(self._services.bell.run, name="bell")
         self._roster.open(self._tasks)
         self._tasks.start_soon(self._stop_on_request, name="stop on request")
         if not self.stopping.is_set():

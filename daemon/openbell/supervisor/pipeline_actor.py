@@ -108,6 +108,7 @@ class PipelineActor:
                 await self.mailbox.serve(self)
                 tasks.cancel_scope.cancel()
         finally:
+            self._early.close()
             self.mailbox.discard()
 
     def status(self) -> PipelineStatus:
@@ -248,7 +249,7 @@ class PipelineActor:
         if any(run.run_id in known for known in (self._active, self._queue, self._held)):
             return
         assert self._tasks is not None
-        if self._early.take(run, self._tasks):
+        if self._early.take(run, is_new=run.run_id in self._untold):
             return
         self._come(run)
 

@@ -18,6 +18,7 @@ from openbell.model.runs import RunRecord
 from openbell.pacing.broker import PacingBroker
 from openbell.sdk.clock import Clock
 from openbell.sdk.values import SessionTable
+from openbell.supervisor.bell import Bell
 from openbell.supervisor.desk import Desk
 from openbell.supervisor.journal import Journal
 from openbell.supervisor.made import Made
@@ -75,6 +76,7 @@ class Services:
     redact: Callable[[str], str] = str
     mailbox_capacity: int = 1000
     desk: Desk = field(init=False)
+    bell: Bell = field(init=False)
     doors: Doors = field(init=False)
     signals: Signals = field(default_factory=Signals)
     made: dict[int, Made] = field(default_factory=dict, repr=False)
@@ -83,4 +85,5 @@ class Services:
         """Open the desk with the deployment's limits, and let the journal wake who waits."""
         daemon = self.deployment.daemon
         self.desk = Desk(self.clock, max_workers=daemon.max_workers, pools=self.deployment.pools)
+        self.bell = Bell(self.clock, self.journal)
         self.journal.observe(self.signals)
