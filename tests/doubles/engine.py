@@ -56,7 +56,7 @@ from openbell.model.runs import (
     Totals,
     WorkflowRecord,
 )
-from openbell.model.tracking import TurnWait
+from openbell.model.tracking import NodeTrack, TurnWait
 from openbell.sdk.errors import Problem, SettingsError
 from openbell.sdk.values import to_us
 
@@ -254,6 +254,10 @@ class DoubleEngine:
     def queue(self, pipeline: str) -> tuple[Sequence[str], Sequence[str]]:
         del pipeline
         return (), ()
+
+    def tracks(self, run_id: str) -> Mapping[str, NodeTrack]:
+        del run_id
+        return {}
 
     def turns(self) -> Sequence[TurnWait]:
         return ()

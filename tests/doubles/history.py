@@ -14,6 +14,7 @@ import msgspec
 from openbell.model.definitions import definition
 from openbell.model.events import Event, StoredEvent
 from openbell.model.history import RunFilter
+from openbell.model.letters import DeadLetter, Decision, LetterFilter, LetterState
 from openbell.model.pipelines import Node, Pipeline
 from openbell.model.runs import (
     AttemptRecord,
@@ -25,7 +26,7 @@ from openbell.model.runs import (
     StoredLogLine,
     WorkflowRecord,
 )
-from openbell.model.schedules import ScheduleUse
+from openbell.model.schedules import FireRecord, ScheduleUse
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PIPELINE = Pipeline(
@@ -39,6 +40,23 @@ PIPELINE = Pipeline(
         Node(name="publish", op="write", needs={"check": ("pass", "warn")}),
         Node(name="hold", op="quarantine", needs={"check": ("fail", "quarantine")}),
     ),
+)
+
+
+LETTER = DeadLetter(
+    letter_id="let_1",
+    run_id="run_1",
+    pipeline="lean_daily",
+    node="fetch",
+    item=None,
+    state=LetterState.WAITING,
+    error_kind="auth",
+    error="no",
+    traceback="",
+    attempts=1,
+    params={},
+    input=None,
+    created_at=START,
 )
 
 
@@ -93,6 +111,27 @@ class DoubleHistory:
             and (wanted.before is None or run.run_id < wanted.before)
         ]
         return found[: wanted.limit]
+
+    async def node_durations(
+        self, pipeline: str, *, limit: int = 20
+    ) -> Mapping[str, Sequence[float]]:
+        del pipeline, limit
+        return {}
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter | None:
+        return LETTER if letter_id == LETTER.letter_id else None
+
+    async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
+        is_fit = wanted.run_id in {None, LETTER.run_id} and wanted.before is None
+        return [LETTER] if is_fit else []
+
+    async def decisions(self, **wanted: Any) -> Sequence[Decision]:
+        del wanted
+        return ()
+
+    async def fires(self, **wanted: Any) -> Sequence[FireRecord]:
+        del wanted
+        return ()
 
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         run_id = self.keys.get(idempotency_key)

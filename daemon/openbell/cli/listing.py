@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,10 +10,32 @@ from openbell.cli.client import part
 from openbell.cli.connect import client
 from openbell.cli.control import RUN_COLUMNS, PipelineName, RunId
 from openbell.cli.options import Output, Socket, StateDir, Tz
-from openbell.cli.render import Format, Printer
+from openbell.cli.render import Format, Printer, span
 from openbell.cli.schedule_control import schedules
 
 _NODE_COLUMNS = ("node", "op", "state", "attempts", "outcome", "rows_in", "rows_out", "error")
+_PROGRESS_COLUMNS = (
+    "rows",
+    "batches",
+    "percent",
+    "eta",
+    "heartbeat_age_s",
+    "cpu_s",
+    "memory_bytes",
+)
+_ATTEMPT_COLUMNS = (
+    "node",
+    "number",
+    "state",
+    "started_at",
+    "worker_pid",
+    "cpu_s",
+    "peak_memory_bytes",
+    "io_read_bytes",
+    "io_written_bytes",
+    "error_kind",
+    "error",
+)
 _BUDGET_COLUMNS = (
     "provider",
     "tokens",
@@ -89,8 +111,18 @@ def nodes(
     items = client(socket, state_dir).items(f"/api/v1/runs/{part(run)}/nodes")
     printer = Printer(output)
     if output is Format.TABLE:
-        items = [{**item["totals"], **item} for item in items]
-    printer.rows(items, _NODE_COLUMNS)
+        items = [{**item["totals"], **_progress(item), **item} for item in items]
+    at_work = any(item["progress"] for item in items)
+    printer.rows(items, (*_NODE_COLUMNS, *_PROGRESS_COLUMNS) if at_work else _NODE_COLUMNS)
+
+
+def _progress(item: dict[str, Any]) -> dict[str, Any]:
+    """Return how far a node came, for a table: an ETA from earlier runs is marked with ~."""
+    found: dict[str, Any] = dict(item["progress"] or {})
+    if found.get("eta_s") is not None:
+        mark = "~" if found["eta_from"] == "history" else ""
+        found["eta"] = f"{mark}{span(found['eta_s'])}"
+    return {name: found.get(name) for name in _PROGRESS_COLUMNS}
 
 
 def datasets(
@@ -142,9 +174,7 @@ def describe_run(
     printer.rows([{"node": name, **node} for name, node in summary["nodes"].items()], _NODE_COLUMNS)
     if attempts:
         print()
-        printer.rows(
-            attempts, ("node", "number", "state", "started_at", "worker_pid", "error_kind", "error")
-        )
+        printer.rows(attempts, _ATTEMPT_COLUMNS)
     if findings:
         print()
         printer.rows(findings, ("node", "rule", "severity", "row_count", "column", "message"))

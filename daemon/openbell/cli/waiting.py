@@ -28,6 +28,9 @@ def logs(
     *,
     run: RunId,
     node: Annotated[str | None, typer.Option("--node", help="Only of this node.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="Only of this attempt.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
     output: Output = Format.TABLE,
     socket: Socket = None,
@@ -39,13 +42,15 @@ def logs(
     printer = Printer(output, tz)
     at = f"/api/v1/runs/{part(run)}/logs"
     if follow:
-        for event in resumed(daemon, at, {"node": node, "follow": True}, until="end"):
+        for event in resumed(
+            daemon, at, {"node": node, "attempt": attempt, "follow": True}, until="end"
+        ):
             _log_line(printer, event.data)
         return
     after = 0
     lines: list[dict[str, Any]] = []
     while True:
-        page = daemon.get(at, {"node": node, "after": after})
+        page = daemon.get(at, {"node": node, "attempt": attempt, "after": after})
         if output in {Format.TABLE, Format.JSONL}:
             for line in page["items"]:
                 _log_line(printer, line)

@@ -65,6 +65,16 @@ SELECT (finished_at_us - started_at_us) / 1e6 FROM pipeline_runs
 WHERE pipeline = :pipeline AND state = 'success' AND dry_run = 0 AND started_at_us IS NOT NULL
 ORDER BY run_id DESC LIMIT :limit;
 
+-- name: node_durations
+-- How long the nodes took of the newest successful runs of a pipeline, in seconds, newest run first.
+SELECT n.node, (n.finished_at_us - n.started_at_us) / 1e6
+FROM (
+    SELECT run_id FROM pipeline_runs
+    WHERE pipeline = :pipeline AND state = 'success' AND dry_run = 0 ORDER BY run_id DESC LIMIT :limit
+) AS r CROSS JOIN pipeline_nodes AS n ON n.run_id = r.run_id
+WHERE n.state = 'success' AND n.started_at_us IS NOT NULL AND n.attempts > 0
+ORDER BY n.run_id DESC;
+
 -- name: upsert_jobs
 -- Note submitted work, or one more run of it.
 INSERT INTO pipeline_jobs (

@@ -66,6 +66,19 @@ class Answers(LetterAnswers, GraphAnswers):
         row = {"pipeline": pipeline, "limit": limit}
         return await self._readers.rows("durations", row, lambda found: float(found[0]))
 
+    async def node_durations(
+        self, pipeline: str, *, limit: int = 20
+    ) -> Mapping[str, Sequence[float]]:
+        """See `History`."""
+        row = {"pipeline": pipeline, "limit": limit}
+        found: dict[str, list[float]] = {}
+        pairs = await self._readers.rows(
+            "node_durations", row, lambda each: (str(each[0]), float(each[1]))
+        )
+        for node, seconds in pairs:
+            found.setdefault(node, []).append(seconds)
+        return found
+
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         """See `History`."""
         row = {"idempotency_key": idempotency_key}

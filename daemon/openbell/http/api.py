@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Protocol
 
 import anyio
 from starlette.requests import Request
 
+from openbell.http import answers
 from openbell.http.connections import Caller, caller_of
 from openbell.http.idempotency import AnswerKeeper
 from openbell.http.problems import ProblemError
@@ -16,9 +18,10 @@ from openbell.http.redaction import Redaction
 from openbell.model.calendars import Calendars
 from openbell.model.control import Engine, UnknownRunError
 from openbell.model.history import History, RunFilter
-from openbell.model.runs import RunRecord
+from openbell.model.runs import NodeState, RunRecord
 from openbell.model.schedules import Schedules
 from openbell.model.summary import sources, summarize
+from openbell.model.tracking import progress
 from openbell.sdk.clock import Clock
 
 
@@ -102,13 +105,38 @@ class Api:
         for name in sorted(source_nodes):
             checkpoint = await self.history.checkpoint(run.run_id, name)
             batches += checkpoint.next_chunk if checkpoint else 0
-        return summarize(
+        summary = summarize(
             run,
             nodes,
             source_nodes=source_nodes,
             batches=batches,
             now=self.clock.now(),
         )
+        waiting = list(self.engine.queue(run.pipeline)[1]) if run.state == "queued" else []
+        place = waiting.index(run.run_id) + 1 if run.run_id in waiting else None
+        return {**summary, "queue_position": place}
+
+    async def tracked_nodes(self, run: RunRecord) -> list[dict[str, Any]]:
+        """Return a run's nodes in the definition's order, those at work with their progress."""
+        nodes = await self.history.nodes(run.run_id)
+        tracks = self.engine.tracks(run.run_id)
+        usual: Mapping[str, Sequence[float]] = {}
+        if any(node.state is NodeState.RUNNING for node in nodes):
+            usual = await self.history.node_durations(run.pipeline)
+        now = self.clock.now()
+        found = []
+        for node in nodes:
+            track = None
+            if node.state is NodeState.RUNNING:
+                took = usual.get(node.node)
+                track = progress(
+                    tracks.get(node.node),
+                    began_at=node.started_at or now,
+                    now=now,
+                    usual_s=median(took) if took else None,
+                )
+            found.append({**answers.node(node), "progress": track})
+        return found
 
     def dataset_names(self) -> Sequence[str]:
         """Return the configured datasets' names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request
@@ -20,6 +21,15 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 LogLimit = Annotated[int, Query(ge=1, le=5000)]
 StateName = Literal["queued", "running", "success", "failed", "cancelled"]
 _LOG_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Whose log lines: of one node or all, of one attempt or all."""
+
+    run_id: str
+    node: str | None
+    attempt: int | None
 
 
 class RunRoutes:
@@ -67,8 +77,7 @@ class RunRoutes:
 
     async def nodes(self, id: str) -> Response:  # noqa: A002 - the name in the path
         """List a run's nodes in the definition's order."""
-        run = await self._api.find_run(id)
-        return page([answers.node(node) for node in await self._api.history.nodes(run.run_id)])
+        return page(await self._api.tracked_nodes(await self._api.find_run(id)))
 
     async def attempts(self, id: str, node: str | None = None) -> Response:  # noqa: A002 - the name in the path
         """List a run's attempts, oldest first."""
@@ -88,6 +97,7 @@ class RunRoutes:
         id: str,  # noqa: A002 - the name in the path
         *,
         node: str | None = None,
+        attempt: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
         after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
         limit: LogLimit = _LOG_PAGE,
         follow: bool = False,
@@ -101,23 +111,27 @@ class RunRoutes:
         run = await self._api.find_run(id)
         if follow or EVENT_STREAM in accept:
             start = max(after, last_event_id)
-            return EventStream(self._api, request, self._follow(run.run_id, node, start))
+            wanted = _Wanted(run.run_id, node, attempt)
+            return EventStream(self._api, request, self._follow(wanted, start))
         found = await self._api.history.logs(run.run_id, node=node, after_id=after, limit=limit)
         more = str(found[-1].id) if len(found) == limit else None
-        return page([answers.log_line(line) for line in found], more)
+        return page(
+            [answers.log_line(line) for line in found if attempt in {None, line.attempt}], more
+        )
 
-    async def _follow(
-        self, run_id: str, node: str | None, after: int
-    ) -> AsyncGenerator[Message, None]:
+    async def _follow(self, wanted: _Wanted, after: int) -> AsyncGenerator[Message, None]:
+        run_id = wanted.run_id
         with self._api.engine.subscribe() as events:
             while True:
                 run = await self._api.history.run(run_id)
                 is_over = run is None or run.state.is_final
                 while lines := await self._api.history.logs(
-                    run_id, node=node, after_id=after, limit=_LOG_PAGE
+                    run_id, node=wanted.node, after_id=after, limit=_LOG_PAGE
                 ):
                     for line in lines:
                         after = line.id
+                        if wanted.attempt not in {None, line.attempt}:
+                            continue
                         yield Message("log", answers.log_line(line), id=line.id)
                 if is_over:
                     yield Message("end", {"state": run.state if run else None})

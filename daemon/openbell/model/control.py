@@ -16,7 +16,7 @@ from openbell.model.letters import DeadLetter
 from openbell.model.pipelines import Deployment
 from openbell.model.retries import Retry
 from openbell.model.runs import NodeRecord, RunRecord, WorkflowRecord
-from openbell.model.tracking import TurnWait
+from openbell.model.tracking import NodeTrack, TurnWait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class RunControl(Protocol):
     """Changes open runs. Everything is durable when it returns, and the run obeys at once.
 
     Raises UnknownRunError; ConflictError for a run or node that has ended, or that is to end in
-    another way; SettingsError for a node that the run does not have.
+    another way; SettingsError for what is no mark.
     """
 
     async def pause(self, run_or_job_id: str, *, paused: bool, by: str) -> RunRecord:
@@ -278,6 +278,10 @@ class Engine(Protocol):
 
     def queue(self, pipeline: str) -> tuple[Sequence[str], Sequence[str]]:
         """Return the ids of a pipeline's runs that are going on, and of those that wait, in order."""
+        ...
+
+    def tracks(self, run_id: str) -> Mapping[str, NodeTrack]:
+        """Return how far a run's nodes at work came, by name."""
         ...
 
     def turns(self) -> Sequence[TurnWait]:

@@ -243,6 +243,21 @@ class NodeProgressed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeBeat(Event):
+    """The worker of a node is alive; what the attempt cost so far. Not kept."""
+
+    name: ClassVar[str] = "node.beat"
+    durable: ClassVar[bool] = False
+    run_id: str
+    pipeline: str
+    node: str
+    cpu_s: float
+    memory_bytes: int
+    io_read_bytes: int
+    io_written_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRequested(Event):
     """Requests were made to a vendor. `status` is ok or an error's kind. Not kept."""
 

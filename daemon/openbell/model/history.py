@@ -90,6 +90,15 @@ class History(GraphHistory, Protocol):
         """
         ...
 
+    async def node_durations(
+        self, pipeline: str, *, limit: int = 20
+    ) -> Mapping[str, Sequence[float]]:
+        """Return how long nodes took in the newest successful runs of `pipeline`, in seconds.
+
+        By node, newest run first; those that a run did not do itself do not count.
+        """
+        ...
+
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         """Return the first run that was submitted under this key, or None."""
         ...

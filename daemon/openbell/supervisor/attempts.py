@@ -31,6 +31,7 @@ from openbell.model.events import (
     BatchCommitted,
     Event,
     LogWritten,
+    NodeBeat,
     NodeProgressed,
     ProviderRequested,
     QualityChecked,
@@ -264,7 +265,7 @@ class Attempt:
         task, now = self._task, self._services.clock.now()
         match message:
             case Beat():
-                pass
+                await self._record(self._beat(message, now))
             case ChunkDone():
                 committed = self._committed(message, now)
                 await self._record(committed)
@@ -323,6 +324,18 @@ class Attempt:
             job=self._job,
             provider=self._provider,
             write_duration_s=message.write_duration_s,
+        )
+
+    def _beat(self, message: Beat, now: datetime) -> NodeBeat:
+        return NodeBeat(
+            at=now,
+            run_id=self._task.run_id,
+            pipeline=self._task.pipeline,
+            node=self._source,
+            cpu_s=message.cpu_s,
+            memory_bytes=message.memory_bytes,
+            io_read_bytes=message.io_read_bytes,
+            io_written_bytes=message.io_written_bytes,
         )
 
     def _progressed(self, message: Progressed, now: datetime) -> tuple[Event, ...]:

@@ -35,7 +35,7 @@ from openbell.model.letters import DeadLetter
 from openbell.model.pipelines import Deployment, Pipeline
 from openbell.model.retries import Retry
 from openbell.model.runs import RunRecord, WorkflowRecord
-from openbell.model.tracking import TurnWait
+from openbell.model.tracking import NodeTrack, TurnWait
 from openbell.sdk.errors import SettingsError
 from openbell.supervisor.control import ControlDesk
 from openbell.supervisor.deadline import deadline
@@ -48,6 +48,7 @@ from openbell.supervisor.pauses import PauseDesk
 from openbell.supervisor.restart import RestartPolicy
 from openbell.supervisor.roster import ALL, Roster
 from openbell.supervisor.services import Services
+from openbell.supervisor.tracker import Tracker
 
 Load = Callable[[], Awaitable[Deployment]]
 Parse = Callable[[Mapping[str, Any]], Pipeline]
@@ -116,6 +117,8 @@ class LiveEngine:
         self._pauses = PauseDesk(services, self._roster, self._schedules)
         self._control = ControlDesk(services, self._intake, self._roster)
         services.doors = self
+        self._tracker = Tracker()
+        services.journal.observe(self._tracker)
         self._started_at = services.clock.now()
         self._state = "starting"
         self._last_error = ""
@@ -201,6 +204,10 @@ class LiveEngine:
     def queue(self, pipeline: str) -> tuple[Sequence[str], Sequence[str]]:
         """Return the ids of a pipeline's runs that are going on, and of those that wait, in order."""
         return self._roster.queue(pipeline)
+
+    def tracks(self, run_id: str) -> Mapping[str, NodeTrack]:
+        """Return how far a run's nodes at work came, by name."""
+        return self._tracker.of(run_id)
 
     def turns(self) -> Sequence[TurnWait]:
         """Return the units that wait for their turn, the next first."""

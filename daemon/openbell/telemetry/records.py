@@ -15,6 +15,7 @@ _LEVELS: Mapping[type[ev.Event], int] = {
     ev.AttemptStarted: logging.DEBUG,
     ev.BatchCommitted: logging.DEBUG,
     ev.NodeProgressed: logging.DEBUG,
+    ev.NodeBeat: logging.DEBUG,
     ev.ProviderRequested: logging.DEBUG,
     ev.WorkerStarted: logging.DEBUG,
     ev.WorkerStopped: logging.DEBUG,

@@ -19,6 +19,7 @@ from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
     NodeRecord,
+    NodeState,
     OpenRun,
     QualityRecord,
     RunRecord,
@@ -81,6 +82,22 @@ class MemoryHistory(MemoryGraph):
             if run.started_at is not None and run.finished_at is not None and not run.dry_run
         )
         return list(islice(took, limit))
+
+    async def node_durations(
+        self, pipeline: str, *, limit: int = 20
+    ) -> Mapping[str, Sequence[float]]:
+        """Return how long nodes of the newest successful runs took, newest run first."""
+        wanted = RunFilter(
+            pipeline=pipeline, states=(RunState.SUCCESS,), limit=len(self._tables.runs)
+        )
+        runs = [run for run in await self.runs(wanted) if not run.dry_run]
+        found: dict[str, list[float]] = {}
+        for run in runs[:limit]:
+            for node in await self.nodes(run.run_id):
+                if node.state is NodeState.SUCCESS and node.started_at and node.attempts:
+                    took = (node.finished_at or node.started_at) - node.started_at
+                    found.setdefault(node.node, []).append(took.total_seconds())
+        return found
 
     async def submission(self, idempotency_key: str) -> RunRecord | None:
         """Return the first run that was submitted under this key, or None."""

@@ -60,6 +60,11 @@ GETS = (
     ),
     ("/api/v1/calendars/{name}/next", "/api/v1/calendars/24-7/next"),
     ("/api/v1/calendars/{name}/overlays", "/api/v1/calendars/24-7/overlays"),
+    ("/api/v1/dlq", "/api/v1/dlq"),
+    ("/api/v1/dlq/{id}", "/api/v1/dlq/let_1"),
+    ("/api/v1/explain/runs/{id}", "/api/v1/explain/runs/RUN"),
+    ("/api/v1/explain/runs/{id}/nodes/{node}", "/api/v1/explain/runs/RUN/nodes/fetch"),
+    ("/api/v1/explain/pipelines/{name}", "/api/v1/explain/pipelines/lean_daily"),
     ("/livez", "/livez"),
     ("/readyz", "/readyz"),
 )

@@ -17,7 +17,7 @@ from openbell.http.schemas.daemon import (
     Worker,
 )
 from openbell.http.schemas.schedules import Fire, Schedule
-from openbell.http.schemas.tracking import Explanation, Letter
+from openbell.http.schemas.tracking import Explanation, Letter, Progress
 
 RunStateName = Literal["queued", "running", "success", "failed", "cancelled"]
 NodeStateName = Literal[
@@ -75,6 +75,8 @@ class Run(BaseModel):
     dry_run: bool
     cancel_requested: bool
     trace_id: str
+    priority: int
+    paused: bool
 
 
 class SummaryNode(BaseModel):
@@ -114,11 +116,31 @@ class RunSummary(BaseModel):
     retry_of: str | None
     workflow_version: int
     cancel_requested: bool
+    priority: int
+    paused: bool
     trace_id: str
     submitted_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     nodes: dict[str, SummaryNode]
+    queue_position: int | None
+
+
+class Approval(BaseModel):
+    """A question that a node asks people; `label` is the answer, null while there is none."""
+
+    run_id: str
+    pipeline: str
+    node: str
+    item: int
+    question: str
+    labels: list[str]
+    asked_at: datetime
+    deadline_at: datetime | None
+    label: str | None
+    answered_by: str
+    comment: str
+    answered_at: datetime | None
 
 
 class Totals(BaseModel):
@@ -156,6 +178,7 @@ class Node(BaseModel):
     error_kind: str
     retry_at: datetime | None
     totals: NodeTotals
+    progress: Progress | None
 
 
 class Attempt(BaseModel):
@@ -363,6 +386,8 @@ class OverlayChange(OverlayHours):
 
 
 SINGLE: tuple[type[BaseModel], ...] = (
+    Approval,
+    Node,
     Calendar,
     OverlayChange,
     Schedule,
@@ -382,6 +407,7 @@ SINGLE: tuple[type[BaseModel], ...] = (
     Explanation,
 )
 PAGED: tuple[type[BaseModel], ...] = (
+    Approval,
     Calendar,
     Session,
     Overlay,

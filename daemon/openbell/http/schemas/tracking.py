@@ -48,3 +48,19 @@ class Explanation(BaseModel):
     run_id: str | None
     node: str | None
     is_live: bool
+
+
+class Progress(BaseModel):
+    """How far a node at work came; `eta_from` is `rows` or, from earlier runs, `history`."""
+
+    rows: int
+    batches: int
+    total_rows: int | None
+    percent: float | None
+    eta_s: float | None
+    eta_from: Literal["rows", "history"] | None
+    heartbeat_age_s: float | None
+    cpu_s: float | None
+    memory_bytes: int | None
+    io_read_bytes: int | None
+    io_written_bytes: int | None
