@@ -29,7 +29,6 @@ from openbell.supervisor.messages import (
     Redefine,
     Resume,
     Retire,
-    RunEnded,
     RunReleased,
 )
 from openbell.supervisor.runs.driver import Interrupted, RunDriver
@@ -43,7 +42,7 @@ _OPEN_STATES = (RunState.QUEUED, RunState.RUNNING)
 _PAGE = 500
 
 SteeringMessage = PauseRun | PrioritizeRun | EndNode
-RunMessage = Enqueue | CancelRun | RunEnded | RunReleased | SteeringMessage
+RunMessage = Enqueue | CancelRun | RunReleased | SteeringMessage
 ControlMessage = Pause | Resume | Redefine | Drain | Retire
 
 
@@ -164,8 +163,6 @@ class PipelineActor:
                 await self._cancel(run_id)
             case PauseRun() | PrioritizeRun() | EndNode():
                 self._steer(message)
-            case RunEnded(run_id=run_id):
-                self._active.pop(run_id, None)
                 self._steering.pop(run_id, None)
             case RunReleased(run_id=run_id):
                 released = self._held.pop(run_id, None)
@@ -337,9 +334,7 @@ class PipelineActor:
         """Return a definition's units; those of the last one asked for are kept."""
         known = self._known_units
         if known is None or known[0] is not pipeline:
-            specs = self._services.specs.operators.items()
-            roles = {name: str(spec.role) for name, spec in specs}
-            known = self._known_units = (pipeline, units(pipeline, roles))
+            known = self._known_units = (pipeline, units(pipeline, self._services.roles))
         return known[1]
 
     async def _definition(self, run: RunRecord) -> Pipeline:
@@ -362,7 +357,9 @@ class PipelineActor:
         if run is not None and not run.state.is_final:
             active.run = run
             await self._work_on(active)
-        await self.mailbox.tell(RunEnded(active.run.run_id))
+        self._active.pop(active.run.run_id, None)
+        self._start_next()
+        self._close_when_over()
 
     async def _work_on(self, active: _Active) -> None:
         run, steering = active.run, active.steering

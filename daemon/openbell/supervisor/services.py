@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -58,7 +58,7 @@ class Services:
     """The stages that supervisor and actors work with. `deployment` is replaced by a reload.
 
     `redact` takes the secrets out of a text that a node's code wrote or raised. `made` keeps parts
-    of tasks by the id of their chain.
+    of tasks by the id of their chain. `roles` are those of the operators.
     """
 
     clock: Clock
@@ -77,6 +77,7 @@ class Services:
     mailbox_capacity: int = 1000
     desk: Desk = field(init=False)
     bell: Bell = field(init=False)
+    roles: Mapping[str, str] = field(init=False, repr=False)
     doors: Doors = field(init=False)
     signals: Signals = field(default_factory=Signals)
     made: dict[int, Made] = field(default_factory=dict, repr=False)
@@ -85,5 +86,7 @@ class Services:
         """Open the desk with the deployment's limits, and let the journal wake who waits."""
         daemon = self.deployment.daemon
         self.desk = Desk(self.clock, max_workers=daemon.max_workers, pools=self.deployment.pools)
+        operators = self.specs.operators
+        self.roles = {name: str(spec.role) for name, spec in operators.items()}
         self.bell = Bell(self.clock, self.journal)
         self.journal.observe(self.signals)
