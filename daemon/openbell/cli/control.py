@@ -1,4 +1,4 @@
-"""Verbs that steer the daemon and its runs."""
+"""Verbs that steer the daemon."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from openbell.cli.errors import NOT_MET, UNREACHABLE, CliError
 from openbell.cli.options import Output, Socket, StateDir, Tz
 from openbell.cli.render import Format, Printer, say
 
-RUN_COLUMNS = ("run_id", "job", "state", "mode", "submitted_at", "started_at", "finished_at")
+RUN_COLUMNS = (
+    "run_id",
+    "job",
+    "state",
+    "paused",
+    "priority",
+    "mode",
+    "submitted_at",
+    "started_at",
+    "finished_at",
+)
 _PIPELINE_COLUMNS = ("name", "state", "mode", "job", "version", "active_runs", "reason")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's or a submission's id.")]
@@ -23,7 +33,7 @@ PipelineName = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (status, reload, drain, stop, cancel, retry, pause, resume):
+    for verb in (status, reload, drain, stop):
         app.command()(verb)
 
 
@@ -90,63 +100,5 @@ def stop(
 def _stop(how: str, output: Format, socket: Socket, state_dir: StateDir) -> None:
     answer = client(socket, state_dir).call("POST", "/api/v1/stop", body={"how": how})
     say(f"the daemon (pid {answer['pid']}) is {answer['state']}")
-    if output is not Format.TABLE:
-        Printer(output).record(answer)
-
-
-def cancel(
-    run: RunId, output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
-) -> None:
-    """Ask a run to end; what is finished is kept."""
-    answer = client(socket, state_dir).call("DELETE", f"/api/pipeline/jobs/{part(run)}")
-    _show_run(answer, output, f"run {answer['run_id']} was asked to end")
-
-
-def retry(
-    *,
-    run: RunId,
-    from_failed: Annotated[
-        bool,
-        typer.Option("--from-failed", help="Go on after what is finished; this is the default."),
-    ] = True,
-    output: Output = Format.TABLE,
-    socket: Socket = None,
-    state_dir: StateDir = None,
-) -> None:
-    """Submit an ended run again, as it was asked for; what is stored already stays unchanged."""
-    del from_failed
-    answer = client(socket, state_dir).call("PUT", f"/api/pipeline/jobs/{part(run)}/retry")
-    _show_run(answer, output, f"run {answer['run_id']} retries {answer['retry_of']}")
-
-
-def _show_run(run: dict[str, Any], output: Format, words: str) -> None:
-    say(words)
-    if output is not Format.TABLE:
-        Printer(output).record(run)
-
-
-def pause(
-    pipeline: PipelineName,
-    output: Output = Format.TABLE,
-    socket: Socket = None,
-    state_dir: StateDir = None,
-) -> None:
-    """Start no more runs of a pipeline; running ones go on."""
-    _switch(pipeline, "pause", output, client(socket, state_dir))
-
-
-def resume(
-    pipeline: PipelineName,
-    output: Output = Format.TABLE,
-    socket: Socket = None,
-    state_dir: StateDir = None,
-) -> None:
-    """Let a paused or parked pipeline work again."""
-    _switch(pipeline, "resume", output, client(socket, state_dir))
-
-
-def _switch(name: str, how: str, output: Format, daemon: Any) -> None:  # noqa: ANN401 - a Client
-    answer = daemon.call("POST", f"/api/v1/pipelines/{part(name)}/{how}")
-    say(f"pipeline {answer['name']} is {answer['state']}")
     if output is not Format.TABLE:
         Printer(output).record(answer)

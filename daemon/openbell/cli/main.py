@@ -22,6 +22,7 @@ from openbell.cli import (
     running,
     schedules,
     serving,
+    steering,
     templates,
     waiting,
 )
@@ -48,6 +49,7 @@ def build() -> typer.Typer:
         running,
         serving,
         control,
+        steering,
         configuration,
         differences,
         templates,

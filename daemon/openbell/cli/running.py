@@ -63,6 +63,9 @@ def run(
     profile: Profile = None,
     overrides: Set = None,
     dry_run: DryRun = False,
+    priority: Annotated[
+        int | None, typer.Option("--priority", min=0, max=9, help="0 to 9, the most urgent.")
+    ] = None,
     output: Output = Format.TABLE,
     state_dir: StateDir = None,
 ) -> None:
@@ -82,6 +85,7 @@ def run(
         "end": _date(end, "--to"),
         "stop_after_s": seconds(stop_after) if stop_after else None,
         "dry_run": dry_run,
+        "priority": priority,
     }
     where = _where(config, profile, overrides, state_dir)
     _finish(_run(where, names[0], options, quiet=output is not Format.TABLE), output)
@@ -184,6 +188,7 @@ def _submit(socket: Path, where: Where, submission: Submission, shown: Progress)
         "to": submission.end and submission.end.isoformat(),
         "for": submission.stop_after_s,
         "dry_run": submission.dry_run,
+        "priority": submission.priority,
     }
     body = {key: value for key, value in body.items() if value is not None}
     run_id = daemon.call("POST", "/api/pipeline/jobs", body=body)["run_id"]

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openbell.http.api import Api, Plugin
 from openbell.http.calendars import CalendarRoutes
 from openbell.http.connections import BodyLimit, Guard
+from openbell.http.control import ControlRoutes
 from openbell.http.daemon import DaemonRoutes
 from openbell.http.events import EventRoutes
 from openbell.http.explain import ExplainRoutes
@@ -45,6 +46,7 @@ _ROUTES = (
     ScheduleRoutes,
     LetterRoutes,
     ExplainRoutes,
+    ControlRoutes,
 )
 _KNOWN_KEYS: Mapping[str, type[BaseModel]] = {
     "/api/pipeline/jobs": requests.JobRequest,

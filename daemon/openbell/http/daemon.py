@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from openbell.http import answers
 from openbell.http.answers import JsonAnswer, page
-from openbell.http.api import Api
+from openbell.http.api import Api, by
 from openbell.http.jobs import IdempotencyKey
 from openbell.http.redaction import view
 from openbell.http.routing import add
@@ -97,7 +97,7 @@ class DaemonRoutes:
         """Start no more runs of this pipeline; running ones go on."""
 
         async def make() -> Response:
-            return JsonAnswer(answers.pipeline(await self._api.engine.pause(id)))
+            return JsonAnswer(answers.pipeline(await self._api.engine.pause(id, by=by(request))))
 
         return await self._api.kept.once(request, idempotency_key, make)
 
@@ -111,7 +111,7 @@ class DaemonRoutes:
         """Let a paused or parked pipeline work again."""
 
         async def make() -> Response:
-            return JsonAnswer(answers.pipeline(await self._api.engine.resume(id)))
+            return JsonAnswer(answers.pipeline(await self._api.engine.resume(id, by=by(request))))
 
         return await self._api.kept.once(request, idempotency_key, make)
 

@@ -12,7 +12,7 @@ from openbell.http.answers import JsonAnswer, page
 from openbell.http.api import Api, by
 from openbell.http.idempotency import conflict
 from openbell.http.routing import add
-from openbell.http.schemas.requests import JobRequest
+from openbell.http.schemas.requests import JobRequest, RetryRequest
 from openbell.model.control import Submission
 from openbell.model.definitions import from_definition
 from openbell.model.history import RunFilter
@@ -68,10 +68,21 @@ class JobRoutes:
         """Show a run with its nodes and totals, by its run id or its job id."""
         return JsonAnswer(await self._api.summary(await self._api.find_run(id)))
 
-    async def retry(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
-        """Submit an ended run again; it goes on after its last checkpoint."""
-        run = await self._api.engine.retry(id, by=by(request))
-        return accepted(run)
+    async def retry(
+        self,
+        request: Request,
+        id: str,  # noqa: A002 - the name in the path
+        body: RetryRequest | None = None,
+        *,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        """Submit an ended run again: what did not succeed, unless the body says other."""
+        how = body.retry() if body is not None else None
+
+        async def make() -> Response:
+            return accepted(await self._api.engine.retry(id, by=by(request), how=how))
+
+        return await self._api.kept.once(request, idempotency_key, make)
 
     async def cancel(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
         """Ask a run to end; what is finished is kept."""

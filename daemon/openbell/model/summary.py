@@ -49,6 +49,8 @@ def summarize(
         "retry_of": run.retry_of,
         "workflow_version": run.workflow_version,
         "cancel_requested": run.cancel_requested,
+        "priority": run.priority,
+        "paused": run.paused,
         "trace_id": run.trace_id,
         "submitted_at": run.submitted_at,
         "started_at": run.started_at,

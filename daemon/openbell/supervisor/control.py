@@ -9,6 +9,7 @@ from openbell.model.events import Event, NodeEndRequested, RunPaused, RunPriorit
 from openbell.model.history import RecordRefusedError
 from openbell.model.runs import IllegalStepError, NodeRecord, NodeState, RunRecord
 from openbell.sdk.errors import Problem, SettingsError
+from openbell.supervisor.explain.explainer import UnknownNodeError
 from openbell.supervisor.messages import EndNode, PauseRun, PrioritizeRun
 from openbell.supervisor.services import Services
 
@@ -89,9 +90,7 @@ class ControlDesk:
         nodes = await self._services.history.nodes(run.run_id)
         found = next((each for each in nodes if each.node == node), None)
         if found is None:
-            known = ", ".join(each.node for each in nodes)
-            message = f"run {run.run_id} has no node {node!r}; there are: {known}"
-            raise SettingsError([Problem(key="node", message=message)])
+            raise UnknownNodeError(run.run_id, node, [each.node for each in nodes])
         return found
 
     async def _open(self, run_or_job_id: str) -> RunRecord:

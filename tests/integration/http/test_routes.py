@@ -65,6 +65,8 @@ GETS = (
     ("/api/v1/explain/runs/{id}", "/api/v1/explain/runs/RUN"),
     ("/api/v1/explain/runs/{id}/nodes/{node}", "/api/v1/explain/runs/RUN/nodes/fetch"),
     ("/api/v1/explain/pipelines/{name}", "/api/v1/explain/pipelines/lean_daily"),
+    ("/api/v1/approvals", "/api/v1/approvals"),
+    ("/api/v1/runs/{id}/approvals", "/api/v1/runs/RUN/approvals"),
     ("/livez", "/livez"),
     ("/readyz", "/readyz"),
 )

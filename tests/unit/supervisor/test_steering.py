@@ -23,7 +23,7 @@ from doubles.scripted import (
 )
 
 from openbell.execution.protocol import Done, NodeEnd
-from openbell.model.control import ConflictError, Submission
+from openbell.model.control import ConflictError, Submission, UnknownRunError
 from openbell.model.events import NodeChanged, RunStarted
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy
 from openbell.model.retries import Retry
@@ -218,7 +218,7 @@ async def test_requests_of_a_restart_are_obeyed_and_contradictions_refused() -> 
         await control.cancel_node(waiting, "b", by="me")
         with pytest.raises(ConflictError, match="in another way"):
             await control.mark(waiting, "b", "success", by="x", reason="", outcome="success")
-        with pytest.raises(SettingsError, match="has no node"):
+        with pytest.raises(UnknownRunError, match="has no node"):
             await control.cancel_node(waiting, "z", by="me")
     async with world(made, registry=KNOWN, history=history) as at:
         await at.settle(100)

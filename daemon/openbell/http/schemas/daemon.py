@@ -61,6 +61,7 @@ class DaemonStatus(BaseModel):
     pipelines: int
     parked: int
     workers: int
+    paused: bool
     last_error: str
 
 

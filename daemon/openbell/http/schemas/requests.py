@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from openbell.config.schedule_schema import ScheduleSection
 from openbell.model.calendars import Overlay, OverlayKind
 from openbell.model.control import Submission
+from openbell.model.retries import Retry
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h|d)?")
 _UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -28,6 +29,7 @@ def seconds(value: object) -> object:
 
 
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Priority = Annotated[int, Field(ge=0, le=9, strict=True)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 
@@ -60,6 +62,7 @@ class RunOptions(Body):
     start: date | None = Field(default=None, alias="from", description="first session")
     end: date | None = Field(default=None, alias="to", description="last session")
     dry_run: bool = Field(default=False, description="do everything but the commit")
+    priority: Priority | None = Field(default=None, description="over the pipeline's")
     stop_after_s: Seconds | None = Field(
         default=None, alias="for", description="end a live run after this long, such as `10m`"
     )
@@ -84,6 +87,7 @@ class RunOptions(Body):
             end=self.end,
             stop_after_s=self.stop_after_s,
             dry_run=self.dry_run,
+            priority=self.priority,
             origin=origin,
             idempotency_key=idempotency_key,
             traceparent=traceparent,
@@ -136,6 +140,54 @@ class ScheduleRequest(ScheduleSection):
     _plain = model_validator(mode="before")(plain_json)
 
     pipeline: Name = Field(description="the pipeline's or job's name")
+
+
+class RetryRequest(Body):
+    """What of an ended run is done again: what did not succeed, unless something is said here."""
+
+    from_failed: bool = Field(
+        default=True, description="keep what succeeded; false does everything again"
+    )
+    from_node: Name | None = Field(
+        default=None, description="do this node again, and what follows from it"
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="over those that it had")
+    new_definition: bool = Field(
+        default=False, description="by the definition in force, not by the one that it had"
+    )
+    priority: Priority | None = Field(default=None, description="over that which it had")
+
+    def retry(self) -> Retry:
+        """Return what the engine is asked for."""
+        return Retry(
+            from_node=self.from_node,
+            is_whole=not self.from_failed,
+            params=self.params,
+            new_definition=self.new_definition,
+            priority=self.priority,
+        )
+
+
+class PriorityRequest(Body):
+    """How urgent a run is."""
+
+    priority: Priority = Field(description="0 to 9, the most urgent")
+
+
+class MarkRequest(Body):
+    """How a node is to end."""
+
+    state: Literal["success", "failed"]
+    reason: str = Field(min_length=1, max_length=500, description="why, for the record")
+    outcome: Name = Field(default="success", description="what edges see of a success")
+
+
+class AnswerRequest(Body):
+    """What a person answers."""
+
+    label: Name = Field(description="one of the question's labels")
+    comment: str = Field(default="", max_length=2000, description="for the record")
+    item: int = Field(default=-1, ge=-1, le=2**31, description="of a node with `for_each`: which")
 
 
 class StopRequest(Body):
