@@ -11,6 +11,7 @@ import pytest
 from doubles.engine import DoubleEngine
 from doubles.serving import Served, app_of, serving
 
+from openbell.history.errors import HistoryWriteError
 from openbell.http.connections import Caller, WithCaller
 from openbell.model.control import Submission
 from openbell.model.runs import RunRecord
@@ -75,6 +76,32 @@ async def test_a_request_whose_twin_failed_is_tried_itself() -> None:
 
     assert sorted(answers) == [202, 500]
     assert engine.calls == 2
+
+
+class FullDisk(DoubleEngine):
+    """Cannot put the first submission on disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    async def submit(self, submission: Submission) -> RunRecord:  # type: ignore[explicit-override]
+        self.calls += 1
+        if self.calls == 1:
+            raise HistoryWriteError(Path("history.sqlite"), "database or disk is full")
+        return await super().submit(submission)
+
+
+async def test_what_the_disk_did_not_take_is_to_be_sent_again_under_its_key() -> None:
+    job = {"json": {"job": "lean_daily"}, "headers": {"idempotency-key": "k"}}
+    async with inside(app_of(FullDisk())) as client:
+        refused = await client.post("/api/pipeline/jobs", **job)
+        again = await client.post("/api/pipeline/jobs", **job)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["type"] == "urn:openbell:problem:unavailable"
+    assert refused.json()["kind"] == "history_write"
+    assert again.status_code == 202
 
 
 async def test_a_key_that_was_refused_gives_the_same_refusal_again() -> None:

@@ -1,0 +1,1 @@
+"""Random work under random kills, and the laws that must hold afterwards."""
