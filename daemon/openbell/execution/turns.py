@@ -204,6 +204,8 @@ class Turns:
     def _next(self) -> Ticket | None:
         """Take the most senior that a worker and a slot are free for out of its queue."""
         best: _Queue | None = None
+        if not self._queues:
+            return None
         for place, queue in list(self._queues.items()):
             pool, owns_worker, is_brief = place
             self._drop_stale(queue)

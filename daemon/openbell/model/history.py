@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from openbell.model.calendars import OverlayRecord
 from openbell.model.events import Event, StoredEvent
@@ -60,6 +60,15 @@ class RunFilter:
     states: tuple[RunState, ...] = ()
     before: str | None = None
     limit: int = 50
+
+
+@runtime_checkable
+class ImmediateHistory(Protocol):
+    """A history that has nothing to wait for: one that is gone with its process."""
+
+    def record_now(self, *events: Event) -> tuple[StoredEvent, ...]:
+        """Apply durable `events`, all or none, before anything else happens; see `History.record`."""
+        ...
 
 
 class History(GraphHistory, Protocol):

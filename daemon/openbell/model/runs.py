@@ -20,10 +20,11 @@ class RunState(enum.StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the run has ended."""
-        return self in {RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED}
+    is_final: bool
+    """Whether the run has ended."""
+
+    def __init__(self, text: str) -> None:
+        self.is_final = text in {"success", "failed", "cancelled"}
 
 
 class NodeState(enum.StrEnum):
@@ -39,15 +40,11 @@ class NodeState(enum.StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the node has ended."""
-        return self not in {
-            NodeState.PENDING,
-            NodeState.QUEUED,
-            NodeState.RUNNING,
-            NodeState.RETRYING,
-        }
+    is_final: bool
+    """Whether the node has ended."""
+
+    def __init__(self, text: str) -> None:
+        self.is_final = text not in {"pending", "queued", "running", "retrying"}
 
 
 BEGUN = frozenset({NodeState.RUNNING, NodeState.SUCCESS, NodeState.FAILED})

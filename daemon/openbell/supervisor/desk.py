@@ -6,9 +6,10 @@ when it is taken up. However a unit ends, also cancelled, its turn is given back
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 import anyio
 
@@ -18,6 +19,9 @@ from openbell.sdk.clock import Clock
 
 BRIEF_S = 0.25
 """Units of a kind that takes shorter may have their turn a little before a worker is free."""
+
+GiveBack = Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]
+"""The end of a turn, told as the end of a block is."""
 
 _SLOW_S = 1.0
 _KINDS = 10_000
@@ -55,11 +59,11 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """An ask and its ticket."""
+    """An ask and its ticket; `called` is there while somebody waits for the turn."""
 
     ask: Ask
     ticket: Ticket
-    called: anyio.Event
+    called: anyio.Event | None = None
 
 
 class Desk:
@@ -77,18 +81,42 @@ class Desk:
         place = self._join(ask)
         try:
             self._call()
-            if not place.called.is_set():
+            if not place.ticket.has_turn:
                 await self._wait(place)
             began_s = self._clock.monotonic()
             yield
             self._note(ask.kind, self._clock.monotonic() - began_s)
         finally:
-            del self._places[place.ticket]
-            self._turns.leave(place.ticket)
-            self._call()
+            self._leave(place)
+
+    def turn_now(self, ask: Ask) -> GiveBack | None:
+        """Take a turn that needs no waiting; return what gives it back, None when there is none."""
+        place = self._join(ask)
+        self._call()
+        if not place.ticket.has_turn:
+            self._leave(place)
+            return None
+        began_s = self._clock.monotonic()
+
+        def give_back(
+            kind: type[BaseException] | None,
+            _error: BaseException | None,
+            _trace: TracebackType | None,
+        ) -> None:
+            if kind is None:
+                self._note(ask.kind, self._clock.monotonic() - began_s)
+            self._leave(place)
+
+        return give_back
+
+    def _leave(self, place: Place) -> None:
+        del self._places[place.ticket]
+        self._turns.leave(place.ticket)
+        self._call()
 
     async def _wait(self, place: Place) -> None:
         """Return once the turn of a place has come."""
+        place.called = anyio.Event()
         await place.called.wait()
 
     def _note(self, kind: str, taken_s: float) -> None:
@@ -159,13 +187,15 @@ class Desk:
             is_brief=bool(ask.kind) and self._taken_s.get(ask.kind, _SLOW_S) < BRIEF_S,
         )
         ticket = self._turns.join(want, self._clock.monotonic())
-        place = Place(ask, ticket, anyio.Event())
+        place = Place(ask, ticket)
         self._places[ticket] = place
         return place
 
     def _call(self) -> None:
         for ticket in self._turns.give():
-            self._places[ticket].called.set()
+            called = self._places[ticket].called
+            if called is not None:
+                called.set()
 
 
 def leases_of(task: ChainTask) -> tuple[Lease, ...]:

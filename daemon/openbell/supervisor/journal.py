@@ -11,7 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from openbell.model.events import Event, StoredEvent
-from openbell.model.history import History
+from openbell.model.history import History, ImmediateHistory
 from openbell.sdk.clock import Clock
 from openbell.sdk.errors import RetryableError
 
@@ -34,6 +34,7 @@ class Journal:
         self, history: History, observers: Sequence[Observer] = (), *, clock: Clock
     ) -> None:
         self._history = history
+        self._at_once = history.record_now if isinstance(history, ImmediateHistory) else None
         self._observers = tuple(observers)
         self._clock = clock
         self._subscribers: list[MemoryObjectSendStream[StoredEvent | Event]] = []
@@ -57,14 +58,17 @@ class Journal:
         """
         durable = [event for event in events if event.durable]
         stored: list[StoredEvent | Event] = []
-        if durable:
+        if durable and self._at_once is not None:
+            stored.extend(self._at_once(*durable))
+        elif durable:
             with anyio.CancelScope(shield=True):
                 stored.extend(await self._history.record(*durable))
         stored.extend(event for event in events if not event.durable)
         for event in events:
             self._show(event)
-        for item in stored:
-            self._publish(item)
+        if self._subscribers:
+            for item in stored:
+                self._publish(item)
 
     async def insist(self, *events: Event) -> None:
         """Record, and while the disk refuses wait and try again: work pauses and loses nothing.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskStatus
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 
 class ActorStoppedError(Exception):
@@ -22,40 +22,42 @@ class Handler(Protocol):
 
 
 class Mailbox:
-    """Bounded inbox. A full inbox is back-pressure, not an error."""
+    """Bounded inbox. A full inbox is back-pressure, not an error.
+
+    All who use it are tasks of one loop.
+    """
 
     def __init__(self, capacity: int) -> None:
-        self._send: MemoryObjectSendStream[object]
-        self._receive: MemoryObjectReceiveStream[object]
-        self._send, self._receive = anyio.create_memory_object_stream[object](capacity)
+        self._capacity = capacity
+        self._messages: deque[object] = deque()
+        self._is_open = True
+        self._has_some = anyio.Event()
+        self._has_room = anyio.Event()
 
     async def tell(self, message: object) -> None:
         """Queue `message`; wait while the inbox is full. An actor that ended loses it."""
-        try:
-            self._send.send_nowait(message)
-        except anyio.WouldBlock:
-            await self._wait(message)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise ActorStoppedError from None
-
-    async def _wait(self, message: object) -> None:
-        try:
-            await self._send.send(message)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise ActorStoppedError from None
+        while len(self._messages) >= self._capacity and self._is_open:
+            self._has_room = anyio.Event() if self._has_room.is_set() else self._has_room
+            await self._has_room.wait()
+        if not self._is_open:
+            raise ActorStoppedError
+        self._messages.append(message)
+        self._has_some.set()
 
     def depth(self) -> int:
         """Return how many messages wait."""
-        return self._receive.statistics().current_buffer_used
+        return len(self._messages)
 
     def close(self) -> None:
         """Take no more messages; the actor ends after those it has."""
-        self._send.close()
+        self._is_open = False
+        self._has_some.set()
+        self._has_room.set()
 
     def discard(self) -> None:
         """Close both ends: the actor is gone, and whoever tells it something hears so."""
-        self._send.close()
-        self._receive.close()
+        self._messages.clear()
+        self.close()
 
     async def serve(
         self, handler: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -64,7 +66,16 @@ class Mailbox:
 
         What the handler raised travels on to the supervisor, which decides what happens next.
         """
-        with self._receive:
-            task_status.started()
-            async for message in self._receive:
-                await handler.handle(message)
+        task_status.started()
+        try:
+            while True:
+                while self._messages:
+                    message = self._messages.popleft()
+                    self._has_room.set()
+                    await handler.handle(message)
+                if not self._is_open:
+                    return
+                self._has_some = anyio.Event()
+                await self._has_some.wait()
+        finally:
+            self.discard()

@@ -55,13 +55,6 @@ class RunReleased:
 
 
 @dataclass(frozen=True, slots=True)
-class RunEnded:
-    """A run's task returned."""
-
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Pause:
     """Start no more runs."""
 

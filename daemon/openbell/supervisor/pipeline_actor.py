@@ -163,7 +163,6 @@ class PipelineActor:
                 await self._cancel(run_id)
             case PauseRun() | PrioritizeRun() | EndNode():
                 self._steer(message)
-                self._steering.pop(run_id, None)
             case RunReleased(run_id=run_id):
                 released = self._held.pop(run_id, None)
                 if released is not None and not released.is_over:
@@ -358,6 +357,7 @@ class PipelineActor:
             active.run = run
             await self._work_on(active)
         self._active.pop(active.run.run_id, None)
+        self._steering.pop(active.run.run_id, None)
         self._start_next()
         self._close_when_over()
 

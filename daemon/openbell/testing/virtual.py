@@ -48,6 +48,12 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     """Runs what is ready without a look at files and timers, as long as anything is."""
 
     _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+    _stopping: bool
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(_IdleSelector(clock))
+        self._clock = clock
 
     @override
     def call_soon(
@@ -62,7 +68,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         ready = self._ready
-        if not ready:
+        if not ready and (self._scheduled or self._stopping or not self._clock.wake_next()):
             super()._run_once()  # type: ignore[misc]
         for _ in range(len(ready)):
             handle = ready.popleft()
@@ -78,7 +84,7 @@ def run_virtual(clock: ManualClock, function: Callable[[], Awaitable[_T]]) -> _T
     """
 
     def loop() -> asyncio.AbstractEventLoop:
-        return _VirtualLoop(_IdleSelector(clock))
+        return _VirtualLoop(clock)
 
     options: dict[str, Any] = {"loop_factory": loop}
     return anyio.run(function, backend_options=options)

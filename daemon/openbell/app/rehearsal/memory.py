@@ -23,7 +23,7 @@ _MOST_ANSWERS = 4096
 class RehearsedHistory(MemoryHistory):
     """The history in memory without its events, which nobody reads; old runs and fires are dropped.
 
-    Its `record` never gives way to another task: nothing here can take time.
+    It records at once, with no way to another task: nothing here can take time.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,10 @@ class RehearsedHistory(MemoryHistory):
 
     @override
     async def record(self, *events: ev.Event) -> tuple[ev.StoredEvent, ...]:
+        return self.record_now(*events)
+
+    def record_now(self, *events: ev.Event) -> tuple[ev.StoredEvent, ...]:
+        """Apply `events`, all or none, and keep none of them."""
         tables = self._tables
         tables.begin()
         try:

@@ -104,6 +104,7 @@ class Stage:
 
     def run(self, span: Span) -> str:
         """Go from the first day to the last, and return the digest of what happened."""
+        self.watcher.until = span.end
         clock = ManualClock(span.start - _TICK)  # what is due at the very start is due
 
         async def play() -> str:

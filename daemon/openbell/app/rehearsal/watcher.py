@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openbell.app.rehearsal.tally import Failure, Tally
@@ -28,9 +28,13 @@ class _Open:
 
 
 class Watcher:
-    """An observer of the journal. `ended` is told each run that is over and folded, and when."""
+    """An observer of the journal. `ended` is told each run that is over and folded, and when.
+
+    What is due at `until` or later has no part in it, although it may be decided before.
+    """
 
     def __init__(self, ended: Callable[[str, datetime], None]) -> None:
+        self.until = datetime.max.replace(tzinfo=UTC)
         self.timeline = Timeline()
         self.tallies: dict[str, Tally] = {}
         self.notes: list[dict[str, Any]] = []
@@ -78,6 +82,8 @@ class Watcher:
         return self.timeline.close()
 
     def _fire(self, event: ev.FireDecided) -> None:
+        if event.due_at >= self.until:
+            return
         tally = self.tally(event.pipeline)
         tally.fires += 1
         if event.outcome == "skipped":
@@ -100,6 +106,8 @@ class Watcher:
             tally.skipped[event.reason] = tally.skipped.get(event.reason, 0) + event.passed_over
 
     def _submitted(self, event: ev.RunSubmitted) -> None:
+        if event.due_at is not None and event.due_at >= self.until:
+            return
         if event.fire:
             name = f"{event.pipeline} {event.fire}"
         else:

@@ -136,6 +136,11 @@ class RunContext:
 
     async def has_turn(self, held: AsyncExitStack, ask: Ask) -> bool:
         """Wait for a turn, which `held` gives back; return whether the run goes on then."""
+        if self.may_begin and not self.stop.is_asked():
+            give_back = self.services.desk.turn_now(ask)
+            if give_back is not None:
+                held.push(give_back)
+                return True
         while True:
             await self.until_resumed()
             async with AsyncExitStack() as tried:

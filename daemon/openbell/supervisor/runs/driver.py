@@ -77,7 +77,8 @@ class RunDriver:
         )
         self._steering = self._context.steering
         self._done: list[Completion] = []
-        self._has_done = anyio.Event()
+        self._has_done: anyio.Event | None = None
+        self._alone: Unit | None = None
         self._in_hand = 0
         self._instant: deque[Unit] = deque()
         self._ready: list[Unit] = []
@@ -159,6 +160,8 @@ class RunDriver:
         self._steering.hear = self._hear
         stop = self._context.stop
         with stop.heard_by(self._hear), stop.heard_by(self._context.hear_stop):
+            if len(set(map(id, self._homes.values()))) == 1:
+                return await self._work_in(None, graph)
             async with anyio.create_task_group() as tasks:
                 state = await self._work_in(tasks, graph)
                 if self._in_hand:
@@ -168,9 +171,18 @@ class RunDriver:
     def _hear(self) -> None:
         """Look again at what is asked of the run."""
         self._is_told = True
-        self._has_done.set()
+        self._wake()
+        if self._alone is not None and any(
+            node.name in self._steering.requests for node in self._alone.nodes
+        ):
+            self._at_work[self._alone.name].cancel()
 
-    async def _work_in(self, tasks: TaskGroup, graph: RunGraph) -> RunState | None:
+    def _wake(self) -> None:
+        if self._has_done is not None:
+            self._has_done.set()
+
+    async def _work_in(self, tasks: TaskGroup | None, graph: RunGraph) -> RunState | None:
+        """Go through the graph. Without `tasks` it has one unit, which is worked on right here."""
         self._events += self._ledger.opening(self._context.before.attempts)
         self._absorb(graph.begin())
         while True:
@@ -252,7 +264,7 @@ class RunDriver:
                     self._context.change(node.name, NodeState.QUEUED) for node in unit.nodes
                 ]
 
-    def _start(self, tasks: TaskGroup) -> None:
+    def _start(self, tasks: TaskGroup | None) -> None:
         """Begin every unit that is ready; a run that is interrupted begins nothing more."""
         ready, self._ready = self._ready, []
         if self._context.is_interrupted:
@@ -263,7 +275,10 @@ class RunDriver:
                 continue
             self._in_hand += 1
             self._at_work[unit.name] = anyio.CancelScope()
-            tasks.start_soon(self._run_unit, unit, name=f"unit {unit.name}")
+            if tasks is None:
+                self._alone = unit
+            else:
+                tasks.start_soon(self._run_unit, unit, name=f"unit {unit.name}")
 
     def _may_begin(self, unit: Unit) -> bool:
         """Return whether a unit may begin now; while the run is paused, what began may go on."""
@@ -280,7 +295,7 @@ class RunDriver:
             completion = await self._stopped(unit)
         del self._at_work[unit.name]
         self._done.append(completion)
-        self._has_done.set()
+        self._wake()
 
     async def _stopped(self, unit: Unit) -> Completion:
         """Return how a unit ends whose work was stopped because somebody asked."""
@@ -295,7 +310,11 @@ class RunDriver:
     async def _completed(self) -> dict[str, Ended]:
         """Return how nodes ended, waiting for the first unless others can go on meanwhile."""
         has_instant = bool(self._instant) and self._context.may_begin
-        if not (self._done or has_instant or self._is_told):
+        if self._alone is not None:
+            alone = self._alone
+            await self._run_unit(alone)
+            self._alone = None
+        elif not (self._done or has_instant or self._is_told):
             self._has_done = anyio.Event()
             await self._has_done.wait()
         done, self._done = self._done, []
