@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 from openbell.model.definitions import definition
 from openbell.model.events import Event, StoredEvent
 from openbell.model.history import RunFilter
+from openbell.model.items import ApprovalRecord
 from openbell.model.letters import DeadLetter, Decision, LetterFilter, LetterState
 from openbell.model.pipelines import Node, Pipeline
 from openbell.model.runs import (
@@ -57,6 +58,17 @@ LETTER = DeadLetter(
     params={},
     input=None,
     created_at=START,
+)
+
+
+APPROVAL = ApprovalRecord(
+    run_id="run_1",
+    pipeline=PIPELINE.name,
+    node="release",
+    item=-1,
+    question="go on?",
+    labels=("approved", "rejected"),
+    asked_at=START,
 )
 
 
@@ -124,6 +136,9 @@ class DoubleHistory:
     async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
         is_fit = wanted.run_id in {None, LETTER.run_id} and wanted.before is None
         return [LETTER] if is_fit else []
+
+    async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
+        return [replace(APPROVAL, run_id=run_id or APPROVAL.run_id)]
 
     async def decisions(self, **wanted: Any) -> Sequence[Decision]:
         del wanted
