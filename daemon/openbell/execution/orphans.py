@@ -7,6 +7,7 @@ its environment (unless it clears it on purpose), and is found by that.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -18,9 +19,18 @@ SPOOL = "spool"
 _ATTEMPT, _RUN = "att_", "run_"
 
 
-def marked(mark: str) -> Iterator[int]:
-    """Yield processes whose environment carries `mark`, or a mark inside that folder."""
-    wanted = f"{MARK}={mark}".encode()
+def mark_of(place: str) -> str:
+    """Return what stands for a file or folder in an environment, where no path is to be read.
+
+    What stands for a folder begins what stands for everything inside it.
+    """
+    parts = Path(place).parts
+    return "/".join(hashlib.sha256(part.encode()).hexdigest()[:12] for part in parts)
+
+
+def marked(place: str) -> Iterator[int]:
+    """Yield processes whose environment carries the mark of `place`, or of something inside it."""
+    wanted = f"{MARK}={mark_of(place)}".encode()
     own = os.getpid()
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == own:
@@ -31,10 +41,10 @@ def marked(mark: str) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def end_marked(mark: str) -> int:
-    """Kill whatever carries `mark`; return how many processes that were. Blocks for moments."""
+def end_marked(place: str) -> int:
+    """Kill what carries the mark of `place`; return how many processes that were. Blocks for moments."""
     count = 0
-    for pid in marked(mark):
+    for pid in marked(place):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             count += 1

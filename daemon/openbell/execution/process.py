@@ -19,7 +19,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
-from openbell.execution.orphans import MARK, end_marked
+from openbell.execution.orphans import MARK, end_marked, mark_of
 from openbell.execution.protocol import (
     PROTOCOL_VERSION,
     FrameError,
@@ -243,7 +243,7 @@ async def _launch(
                 stdout=crash,
                 stderr=crash,
                 pass_fds=(theirs.fileno(),),
-                env={**without_private(environment), MARK: crash_name},
+                env={**without_private(environment), MARK: mark_of(crash_name)},
                 start_new_session=True,
             )
         undo.callback(process.kill)

@@ -11,7 +11,14 @@ import pyarrow as pa
 import pytest
 from doubles.calls import calls_in, gone
 
-from openbell.execution.orphans import clean_spool, end_orphans, forget_run, output_path
+from openbell.execution.orphans import (
+    MARK,
+    clean_spool,
+    end_orphans,
+    forget_run,
+    mark_of,
+    output_path,
+)
 from openbell.execution.pool import StopSignal
 from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import Done, Failed, Progressed
@@ -266,7 +273,7 @@ async def test_an_attempt_knows_what_it_cost(tmp_path: Path) -> None:
 
 async def test_orphans_of_a_dead_daemon_are_found_by_their_mark(tmp_path: Path) -> None:
     scratch = tmp_path / "workers"
-    mark = {"OPENBELL_WORKER": str(scratch / "worker-x.stderr"), "PATH": "/usr/bin:/bin"}
+    mark = {MARK: mark_of(str(scratch / "worker-x.stderr")), "PATH": "/usr/bin:/bin"}
     async with await anyio.open_process(["sleep", "300"], env=mark, start_new_session=True) as left:
         assert end_orphans(scratch / "other") == 0
         assert end_orphans(scratch) == 1
