@@ -204,12 +204,27 @@ class Twins(TwinMachine):
             due_at=story.after(10.0 * index),
             outcome="run" if is_run else "skipped",
             reason="" if is_run else "busy",
-            run_id="run_9" if is_run else None,
+            run_id=f"run_{1 + index % 2}" if is_run else None,
             until=None if until_s is None else story.after(until_s),
         )
         self.tell(event)
         self.ask(lambda twin: twin.fires())
         self.ask(lambda twin: twin.fires(pipeline="eod", limit=2))
+
+    @rule(number=st.integers(1, 3), index=st.integers(1, 6), run_id=runs, until_s=seconds)
+    def take_fire_back(self, number: int, index: int, run_id: str, until_s: float) -> None:
+        event = ev.FireTakenBack(
+            at=story.after(51),
+            schedule_id=f"sch_{number}",
+            pipeline="eod",
+            identity=f"{number}/{index}",
+            run_id=run_id,
+            reason="paused",
+            until=story.after(until_s),
+        )
+        self.tell(event)
+        self.tell(event, story.finished(run_id, RunState.CANCELLED, at_s=51.0))
+        self.ask(lambda twin: twin.fires())
 
     @rule(number=st.integers(1, 3), until_s=seconds, count=st.integers(0, 2))
     def advance_schedule(self, number: int, until_s: float, count: int) -> None:
