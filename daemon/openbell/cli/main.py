@@ -18,6 +18,7 @@ from openbell.cli import (
     inspection,
     letters,
     listing,
+    planning,
     rehearsing,
     running,
     schedules,
@@ -62,6 +63,7 @@ def build() -> typer.Typer:
         rehearsing,
         letters,
         explain,
+        planning,
     ):
         module.register(app)
     return app

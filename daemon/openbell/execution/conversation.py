@@ -14,7 +14,6 @@ from openbell.execution.process import WorkerProcess
 from openbell.execution.protocol import (
     Answer,
     Ask,
-    Beat,
     Done,
     Failed,
     StopTask,
@@ -46,8 +45,6 @@ async def converse(
             match message:
                 case Done() | Failed():
                     return message
-                case Beat():
-                    continue
                 case Ask():
                     return await _with_questions(worker, message, listener, stop)
                 case _:
@@ -79,8 +76,6 @@ async def _listen(
         match message:
             case Done() | Failed():
                 return message
-            case Beat():
-                continue
             case Ask():
                 answers.start_soon(_answer, worker, message, listener, stop)
             case _:
