@@ -208,8 +208,8 @@ class Engine(Protocol):
         What is not done again is taken over as it ended, with its outcome and output; so are items
         that succeeded. Sources that failed or were cancelled go on after their last batches, unless
         parameters or definition differ. What is stored already stays unchanged in any case. Dead
-        letters of the run are replayed by it. Raises UnknownRunError, ConflictError for a run that
-        has not ended, and SettingsError for wrong parameters or an unknown node.
+        letters of the run are replayed by it. Raises UnknownRunError, also for an unknown node,
+        ConflictError for a run that has not ended, and SettingsError for wrong parameters.
         """
         ...
 

@@ -18,7 +18,7 @@ from openbell.model.events import NodesTakenOver, RunSubmitted
 from openbell.model.pipelines import Pipeline
 from openbell.model.retries import Retry
 from openbell.model.runs import NodeRecord, NodeState, RunRecord, RunState
-from openbell.sdk.errors import Problem, SettingsError
+from openbell.supervisor.explain.explainer import UnknownNodeError
 from openbell.supervisor.services import Services
 
 _FINE = frozenset({NodeState.SUCCESS, NodeState.SKIPPED})
@@ -58,7 +58,7 @@ async def taken_over(
 ) -> Takeover:
     """Return what a retry of `run` by `pipeline` takes over.
 
-    Raises SettingsError for a node that is not there, and ConflictError for a definition that
+    Raises UnknownNodeError for a node that is not there, and ConflictError for a definition that
     cannot run any more.
 
     Nodes whose definition differs, and those whose output is gone, are done again, and so is all
@@ -87,9 +87,8 @@ def _seeds(
 ) -> set[str]:
     if how.from_node is not None:
         if how.from_node not in {node.name for node in pipeline.nodes}:
-            there = ", ".join(node.name for node in pipeline.nodes)
-            message = f"{run.pipeline!r} has no node {how.from_node!r}; there are: {there}"
-            raise SettingsError([Problem(key="from_node", message=message)])
+            known = [node.name for node in pipeline.nodes]
+            raise UnknownNodeError(run.run_id, how.from_node, known)
         return {how.from_node}
     return {name for name, node in known.items() if node.state not in _FINE}
 

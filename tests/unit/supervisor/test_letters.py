@@ -21,12 +21,12 @@ from doubles.scripted import (
 )
 
 from openbell.execution.protocol import Done, Failed, NodeEnd
+from openbell.model.control import UnknownRunError
 from openbell.model.letters import DeadLetter, LetterFilter, LetterState
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy
 from openbell.model.retries import Retry
 from openbell.model.runs import RunState, Totals
 from openbell.operators.control import CONTROL
-from openbell.sdk.errors import SettingsError
 
 pytestmark = pytest.mark.unit
 
@@ -173,7 +173,7 @@ async def test_a_retry_from_a_node_does_it_and_all_after_it_again() -> None:
         await at.engine.retry(run.run_id, by="me", how=Retry(from_node="first"))
         await at.settle()
         assert [task.node.name for task in at.pool.tasks][3:] == ["first", "second"]
-        with pytest.raises(SettingsError, match="has no node 'third'; there are: first, second"):
+        with pytest.raises(UnknownRunError, match="has no node 'third'; there are: first, second"):
             await at.engine.retry(run.run_id, by="me", how=Retry(from_node="third"))
 
 

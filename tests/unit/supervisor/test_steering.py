@@ -29,7 +29,6 @@ from openbell.model.pipelines import Node, Pipeline, RetryPolicy
 from openbell.model.retries import Retry
 from openbell.model.runs import RunState, Totals
 from openbell.operators.control import CONTROL
-from openbell.sdk.errors import SettingsError
 from openbell.testing import MemoryHistory
 
 pytestmark = pytest.mark.unit
@@ -291,7 +290,7 @@ async def test_a_retry_takes_over_what_is_finished() -> None:
         await at.settle()
         assert await run_state(at, whole.run_id) is RunState.SUCCESS
         assert len(at.pool.tasks) == 2
-        with pytest.raises(SettingsError, match="no node 'z'"):
+        with pytest.raises(UnknownRunError, match="no node"):
             await at.engine.retry(run_id, by="me", how=Retry(from_node="z"))
 
 
