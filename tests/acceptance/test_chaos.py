@@ -17,7 +17,7 @@ KILLS = 14
 def test_a_storm_of_kills_breaks_no_law(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    storm = Storm(tmp_path, disk, seed=11, every_s=0.4, longest_s=0.5)
+    storm = Storm(tmp_path, disk, seed=11, every_s=0.3, longest_s=0.4, graphs=5, tables=1)
     try:
         storm.rage(KILLS)
         storm.calm(60)

@@ -34,13 +34,16 @@ class Storm:
     may_fill: bool = False
     every_s: float = 0.5
     longest_s: float = 1.0
+    graphs: int = 8
+    tables: int = 3
     counts: Counter[str] = field(default_factory=Counter)
     _daemon: subprocess.Popen[bytes] | None = None
     _filler: Path | None = None
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self.plan = Plan(seed=self.seed, lake=str(self.disk / "lake"))
+        lake = str(self.disk / "lake")
+        self.plan = Plan(seed=self.seed, lake=lake, graphs=self.graphs, tables=self.tables)
         self.state = self.disk / "state"
         self.database = self.state / "history.sqlite"
         self.socket = self.folder / "s"
