@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import anyio
@@ -18,6 +19,18 @@ from openbell.supervisor.messages import Drain, Pause, Redefine, Resume, Retire
 from openbell.supervisor.pipeline_actor import PipelineActor
 from openbell.supervisor.restart import RestartPolicy, next_delay_s
 from openbell.supervisor.services import Services
+
+
+async def crash_of(work: Callable[[], Awaitable[None]]) -> Exception | None:
+    """Do `work`; return what it raised, None when it came to its end.
+
+    The supervisor is where crashes are decided, and this is where it hears of them.
+    """
+    try:
+        await work()
+    except Exception as error:  # noqa: BLE001 - whatever an actor raised is put on record
+        return error
+    return None
 
 
 class Supervised:
@@ -138,9 +151,8 @@ class Supervised:
 
     async def _crashes_again(self) -> bool:
         """Run the actor; return whether it crashed and is to start again."""
-        try:
-            await self._actor.run()
-        except Exception as error:  # noqa: BLE001 - the supervisor is where crashes are decided
+        error = await crash_of(self._actor.run)
+        if error is not None:
             if not self._is_draining:
                 await self._crashed(error)
             was_parked, self.parked_reason = bool(self.parked_reason), ""

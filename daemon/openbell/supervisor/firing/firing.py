@@ -16,6 +16,7 @@ from openbell.model.runs import IllegalStepError, RunRecord, RunState
 from openbell.model.schedules import ScheduleRecord
 from openbell.schedule.triggers import UnplannableError
 from openbell.supervisor.firing.ahead import take_back
+from openbell.supervisor.firing.corrections import LOOK_BACK, has_fresh_overlays
 from openbell.supervisor.firing.crew import Crew
 from openbell.supervisor.firing.decisions import (
     Batch,
@@ -38,9 +39,6 @@ JUMP_S = 2.0
 
 LOOK_S = 900.0
 """How often the clock is looked at while nothing is due."""
-
-LOOK_BACK = timedelta(days=7)
-"""How far back a change of a calendar still makes fires."""
 
 _MOST_QUEUED = 100_000
 _MARGIN = timedelta(days=30)
@@ -167,7 +165,7 @@ class Firing:
         await self._go_back(now, with_rows=False, after=now + MAX_LEAD)
         if self._is_again or ahead:
             await self._take_up_runs(now)
-        self._is_corrected = await self._has_fresh_overlays(now)
+        self._is_corrected = await has_fresh_overlays(self._services, now)
         await self.compare()
 
     async def _take_up_runs(self, now: datetime) -> None:
@@ -239,16 +237,6 @@ class Firing:
         """Let go of a schedule that was removed."""
         self.plans.drop(schedule_id)
         self._register.keep(record)
-
-    async def _has_fresh_overlays(self, now: datetime) -> bool:
-        since = now - LOOK_BACK
-        if any(o.session >= since.date() for o in self._services.deployment.overlays):
-            return True
-        return any(
-            record.overlay.session >= since.date()
-            or max(record.added_at, record.removed_at or record.added_at) >= since
-            for record in await self._services.history.overlays()
-        )
 
     async def _recheck(self, lines: Iterable[Line], now: datetime) -> None:
         """Find the fires that a change of a calendar brought into the past."""

@@ -28,6 +28,7 @@ from openbell.model.schedules import (
 from openbell.schedule.errors import ScheduleError
 from openbell.schedule.uses import deadline, parsed
 from openbell.sdk.errors import Problem, SettingsError
+from openbell.supervisor.crashes import crash_of
 from openbell.supervisor.firing.crew import Crew
 from openbell.supervisor.firing.firing import Firing
 from openbell.supervisor.firing.line import Line
@@ -94,9 +95,8 @@ class ScheduleDesk:
     async def run(self) -> None:
         """Fire until the engine takes no more work; start again after crashes, or wait."""
         while self._is_open():
-            try:
-                await self._firing.run()
-            except Exception as error:  # noqa: BLE001 - the supervisor is where crashes are decided
+            error = await crash_of(self._firing.run)
+            if error is not None:
                 await self._crashed(error)
                 self._firing = self._make(is_again=True)
 
