@@ -15,6 +15,7 @@ from openbell.calendars.store import SessionStore
 from openbell.model.calendars import CalendarDefinition, CalendarRules
 from openbell.model.pipelines import Dataset, Deployment, Pipeline, Rehearsal
 from openbell.model.schedules import ScheduleUse
+from openbell.operators.control import CONTROL
 
 RULES = CalendarRules(
     defined={
@@ -26,6 +27,9 @@ RULES = CalendarRules(
             close="16:00",
         )
     }
+)
+WITH_CONTROL = replace(
+    REGISTRY, operators={**REGISTRY.operators, **{spec.name: spec for spec in CONTROL}}
 )
 JANUARY = Span(first=date(2027, 1, 1), last=date(2027, 1, 31))
 
@@ -84,7 +88,7 @@ def staged(
 ) -> tuple[Stage, str]:
     """Rehearse pipelines; return the stage afterwards, and the digest."""
     deployed = configured(*pipelines, **changes)
-    stage = Stage(deployed, REGISTRY, store_to(date(2027, 12, 31)), seed=seed)
+    stage = Stage(deployed, WITH_CONTROL, store_to(date(2027, 12, 31)), seed=seed)
     return stage, stage.run(span)
 
 

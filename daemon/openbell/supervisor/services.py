@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from openbell.config.plugins import Registry
 from openbell.execution.pool import Executor
@@ -23,6 +23,9 @@ from openbell.supervisor.desk import Desk
 from openbell.supervisor.journal import Journal
 from openbell.supervisor.made import Made
 from openbell.supervisor.signals import Signals
+
+if TYPE_CHECKING:
+    from openbell.supervisor.answers.question import StandIn
 
 
 class Sessions(Protocol):
@@ -59,6 +62,7 @@ class Services:
 
     `redact` takes the secrets out of a text that a node's code wrote or raised. `made` keeps parts
     of tasks by the id of their chain. `roles` are those of the operators.
+    `stand_in` answers control nodes where nothing outside may be asked or told.
     """
 
     clock: Clock
@@ -75,6 +79,7 @@ class Services:
     random_bits: Callable[[int], int]
     redact: Callable[[str], str] = str
     mailbox_capacity: int = 1000
+    stand_in: StandIn | None = None
     desk: Desk = field(init=False)
     bell: Bell = field(init=False)
     roles: Mapping[str, str] = field(init=False, repr=False)

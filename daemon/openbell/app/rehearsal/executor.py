@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from openbell.app.rehearsal.answers import asked_for
 from openbell.app.rehearsal.chance import chance
+from openbell.app.rehearsal.memory import commit_key
 from openbell.app.rehearsal.shape import REQUEST_S, ROWS_PER_S, request_count, row_count
 from openbell.execution.chains import is_open
 from openbell.execution.pool import Listener, PoolLimits, StopSignal
 from openbell.execution.protocol import (
     CallTask,
     ChainTask,
+    ChunkDone,
     DatasetTask,
     Done,
     Failed,
@@ -25,6 +29,7 @@ from openbell.model.pipelines import Pacing, Pipeline, Rehearsal
 from openbell.model.runs import Totals
 from openbell.pacing.broker import PacingBroker
 from openbell.sdk.clock import Clock
+from openbell.sdk.values import Interval, Receipt, from_us
 
 _PID = 1
 _NOTHING = Totals()
@@ -50,10 +55,12 @@ class RehearsedWorkers:
         self._whose_run = whose_run
         self._pipelines: Mapping[str, Pipeline] = {}
         self._pacing: Mapping[str, Pacing] = {}
+        self._asked_for: frozenset[str] = frozenset()
 
     def use(self, pipelines: Mapping[str, Pipeline], pacing: Mapping[str, Pacing]) -> None:
         """Play these pipelines, with these budgets of providers."""
         self._pipelines = pipelines
+        self._asked_for = asked_for(pipelines.values())
         self._pacing = pacing
 
     def status(self) -> Sequence[WorkerStatus]:
@@ -106,7 +113,27 @@ class RehearsedWorkers:
         outputs: dict[str, dict[str, Any]] = {
             name: {"kind": "spool", "path": path, "rows": rows} for name, path in task.spool.items()
         }
-        return Done(ends=self._ends(task, rows), outputs=outputs)
+        ends = self._ends(task, rows)
+        return Done(ends=ends, outputs=outputs, held=self._commits(task, ends))
+
+    def _commits(self, task: ChainTask, ends: Mapping[str, NodeEnd]) -> tuple[ChunkDone, ...]:
+        """Return what a chain committed, if anybody waits for sessions of such a dataset."""
+        receipts: dict[str, Receipt] = {}
+        now = self._clock.now()
+        for node in task.nodes:
+            dataset = str(node.maker.settings.get("dataset") or task.dataset.dataset)
+            is_told = dataset in self._asked_for and ends[node.name].was_reached
+            if node.op == "write" and is_told and not task.dry_run:
+                key = commit_key(task.run_id, node.name)
+                rows = ends[node.name].totals.rows_written
+                receipts[node.name] = _receipt(task.dataset, dataset, key=key, rows=rows, at=now)
+        if not receipts:
+            return ()
+        totals = {name: end.totals for name, end in ends.items()}
+        chunk = ChunkDone(
+            next_chunk=1, cursor="", totals=totals, receipts=receipts, write_duration_s=0.0
+        )
+        return (chunk,)
 
     def _fails(
         self, task: ChainTask | NodeCall, node: NodeTask, declared: Rehearsal | None
@@ -176,6 +203,21 @@ def _totals(op: str, rows: int, outcome: str) -> Totals:
             return Totals(rows_in=rows, rows_quarantined=rows)
         case _:
             return Totals(rows_in=rows, rows_out=rows)
+
+
+def _receipt(task: DatasetTask, dataset: str, *, key: str, rows: int, at: datetime) -> Receipt:
+    return Receipt(
+        key=key,
+        dataset=dataset,
+        interval=Interval(from_us(task.start_us), from_us(task.end_us)),
+        row_count=rows,
+        written_count=rows,
+        unchanged_count=0,
+        size_bytes=0,
+        digest="",
+        version=1,
+        committed_at=at,
+    )
 
 
 def _failure(node: NodeTask, ends: dict[str, NodeEnd]) -> Failed:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from openbell.model import events as ev
 from openbell.sdk.values import SessionTable
 from openbell.supervisor.services import Sessions
-from openbell.testing import memory_schedules
+from openbell.testing import memory_letters, memory_schedules
 from openbell.testing.memory_apply import apply
 from openbell.testing.memory_history import MemoryHistory
 
@@ -18,6 +18,11 @@ KEPT = timedelta(days=10)
 """How long what is over can still be asked for: by pipelines that go after others, above all."""
 
 _MOST_ANSWERS = 4096
+
+
+def commit_key(run_id: str, node: str) -> str:
+    """Return under which key a node's commit is kept, until its run is forgotten."""
+    return f"{run_id}/{node}"
 
 
 class RehearsedHistory(MemoryHistory):
@@ -52,10 +57,26 @@ class RehearsedHistory(MemoryHistory):
         self._over.append((at, run_id))
         edge = at - KEPT
         while self._over[0][0] < edge:
-            self._tables.forget(self._over.popleft()[1])
+            self._forget(self._over.popleft()[1])
         if self._swept is None or self._swept < edge:
-            memory_schedules.forget(self._tables, edge)
+            self._sweep(edge)
             self._swept = at
+
+    def _forget(self, run_id: str) -> None:
+        tables = self._tables
+        page = tables.pages.get(run_id)
+        if tables.commits and page is not None:
+            for node in page.nodes:
+                tables.commits.pop(commit_key(run_id, node), None)
+        tables.forget(run_id)
+
+    def _sweep(self, edge: datetime) -> None:
+        """Drop what is kept by other names than its run's: nobody settles letters here."""
+        tables = self._tables
+        memory_schedules.forget(tables, edge)
+        memory_letters.forget(tables, edge)
+        tables.letters = {k: v for k, v in tables.letters.items() if v.run_id in tables.runs}
+        tables.keys = {key: run_id for key, run_id in tables.keys.items() if run_id in tables.runs}
 
 
 class RememberedSessions:

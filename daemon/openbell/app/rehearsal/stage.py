@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from openbell.app.offline import loaded_tables
+from openbell.app.rehearsal.answers import PlayedAnswers
 from openbell.app.rehearsal.executor import RehearsedWorkers
 from openbell.app.rehearsal.memory import RehearsedHistory, RememberedSessions
 from openbell.app.rehearsal.waits import Wait, WatchedDesk
@@ -134,6 +135,12 @@ class Stage:
             deployment=deployment,
             jitter=lambda: _EXPECTED_JITTER,
             random_bits=lambda _: next(bits),
+            stand_in=PlayedAnswers(
+                clock,
+                seed=self._seed,
+                whose_run=self.watcher.name_of,
+                pipelines=deployment.pipelines,
+            ),
         )
         services.desk = self._desk = WatchedDesk(
             clock, max_workers=deployment.daemon.max_workers, pools=deployment.pools

@@ -25,6 +25,8 @@ async def answer(question: Question) -> Answer:
     """Return what a person answered; raises NobodyAnsweredError at the deadline without a default."""
     context = question.context
     services, run = context.services, context.run
+    if run.dry_run:
+        return _of_nobody(question)
     with services.signals.listening(("approval", run.run_id)) as signal:
         asked = await _found(question) or await _ask(question)
         limit_s = None
@@ -38,6 +40,13 @@ async def answer(question: Question) -> Answer:
         outcome=str(answered.label),
         output=value({"label": answered.label, "by": answered.answered_by}),
     )
+
+
+def _of_nobody(question: Question) -> Answer:
+    """Return what a dry run goes on with, which asks nobody: the default, or the first label."""
+    settings = question.settings
+    label = str(settings["on_deadline"] or settings["labels"][0])
+    return Answer(outcome=label, output=value({"label": label, "by": "dry run"}))
 
 
 async def _answered(question: Question, asked: ApprovalRecord, signal: Signal) -> ApprovalRecord:

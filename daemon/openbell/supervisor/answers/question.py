@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from openbell.supervisor.runs.context import RunContext
 
@@ -37,6 +37,14 @@ class Answer:
 
     outcome: str = "success"
     output: Mapping[str, Any] | None = None
+
+
+class StandIn(Protocol):
+    """Answers control nodes in place of people, files, vendors and webhooks."""
+
+    def way(self, question: Question, op: str) -> Callable[[Question], Awaitable[Answer]] | None:
+        """Return how a node is answered, None for one that the daemon itself answers."""
+        ...
 
 
 FAILED = "failed"

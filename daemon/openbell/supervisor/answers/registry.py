@@ -30,3 +30,21 @@ ANSWERS: Mapping[str, Answers] = {
     "notify": Answers(answer=notify.answer),
     "pipeline": Answers(answer=subrun.answer, abandon=subrun.abandon),
 }
+
+
+def answered_at_once(question: Question, op: str) -> Answer | None:
+    """Return the answer of a node that takes no time, None for one that may take some."""
+    answers = ANSWERS[op]
+    if answers.at_once is None or not answers.is_instant(question) or _stand_in(question, op):
+        return None
+    return answers.at_once(question)
+
+
+async def answered(question: Question, op: str) -> Answer:
+    """Return the answer; of whoever stands in for the world, where somebody does."""
+    return await (_stand_in(question, op) or ANSWERS[op].answer)(question)
+
+
+def _stand_in(question: Question, op: str) -> Callable[[Question], Awaitable[Answer]] | None:
+    stand_in = question.context.services.stand_in
+    return None if stand_in is None else stand_in.way(question, op)

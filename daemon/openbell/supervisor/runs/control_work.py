@@ -13,7 +13,7 @@ from openbell.model.pipelines import Node
 from openbell.model.runs import NodeState
 from openbell.sdk.errors import FatalError, OpenbellError, RetryableError
 from openbell.supervisor.answers.question import FAILED, SKIPPED, Answer, Question
-from openbell.supervisor.answers.registry import ANSWERS
+from openbell.supervisor.answers.registry import ANSWERS, answered, answered_at_once
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.runs.context import Completion, RunContext
 
@@ -78,7 +78,7 @@ class ControlWork:
         found: list[Answer] = []
         async with deadline(clock, limit_s) as limit:
             with self._context.until_stopped():
-                found.append(await ANSWERS[self._node.op].answer(question))
+                found.append(await answered(question, self._node.op))
         if limit.has_passed and not found:
             abandon = ANSWERS[self._node.op].abandon
             if abandon is not None:
@@ -149,9 +149,8 @@ def answer_at_once(context: RunContext, unit: Unit) -> Completion | None:
         return None
     try:
         question = question_of(context, node, context.services.clock.now(), attempt=1)
-        if not answers.is_instant(question):
-            return None
-        return completion(context, unit, answers.at_once(question), attempt=1)
+        answer = answered_at_once(question, node.op)
+        return None if answer is None else completion(context, unit, answer, attempt=1)
     except FatalError as error:
         return failure(context, unit, str(error), kind=error.kind, attempt=1)
 

@@ -17,7 +17,7 @@ from openbell.model.traces import node_traceparent
 from openbell.sdk.errors import FatalError, OpenbellError, RetryableError
 from openbell.sdk.values import to_us
 from openbell.supervisor.answers.question import FAILED, SKIPPED, Answer, Question
-from openbell.supervisor.answers.registry import ANSWERS
+from openbell.supervisor.answers.registry import ANSWERS, answered, answered_at_once
 from openbell.supervisor.attempts import Attempt
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.desk import Ask
@@ -66,9 +66,8 @@ class ItemWork:
             return None
         try:
             question = self._question(self._context.services.clock.now())
-            if not answers.is_instant(question):
-                return None
-            return self._ended(answers.at_once(question))
+            answer = answered_at_once(question, self._node.op)
+            return None if answer is None else self._ended(answer)
         except OpenbellError as error:
             return self._failed(_trouble(error))
 
@@ -123,7 +122,7 @@ class ItemWork:
         limit_s = None if timeout_s is None else question.left_s(timeout_s)
         async with deadline(self._context.services.clock, limit_s) as limit:
             with self._context.until_stopped():
-                found.append(await ANSWERS[self._node.op].answer(question))
+                found.append(await answered(question, self._node.op))
         if limit.has_passed and not found:
             abandon = ANSWERS[self._node.op].abandon
             if abandon is not None:
