@@ -43,25 +43,11 @@ from openbell.sdk.errors import PluginError
 from openbell.sdk.values import from_us, to_us
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.services import Services
+from openbell.supervisor.totals import added
 
 _REFUSALS = frozenset({"rate_limited", "quota_exhausted"})
 _MAX_REFUSALS = 20
 _CLEANUP_S = 10.0
-
-
-def added(before: Totals | None, now: Totals) -> Totals:
-    """Return a node's numbers over all attempts: those before this attempt and its own."""
-    if before is None:
-        return now
-    return Totals(
-        rows_in=before.rows_in + now.rows_in,
-        rows_out=before.rows_out + now.rows_out,
-        rows_written=before.rows_written + now.rows_written,
-        rows_unchanged=before.rows_unchanged + now.rows_unchanged,
-        rows_quarantined=before.rows_quarantined + now.rows_quarantined,
-        size_bytes=before.size_bytes + now.size_bytes,
-        verdict=_worse(before.verdict, now.verdict),
-    )
 
 
 def _calendar_of(task: ChainTask | NodeCall) -> dict[str, str]:
@@ -69,11 +55,6 @@ def _calendar_of(task: ChainTask | NodeCall) -> dict[str, str]:
         return {}
     sessions = task.dataset.sessions
     return {"calendar": sessions.calendar, "calendar_digest": sessions.digest}
-
-
-def _worse(one: str | None, other: str | None) -> str | None:
-    order = [None, "pass", "warn", "quarantine", "fail"]
-    return max(one, other, key=order.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
