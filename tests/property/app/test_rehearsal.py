@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from doubles.rehearsals import scheduled, staged, told
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openbell.app.rehearsal.stage import Span
@@ -48,7 +48,7 @@ def fires(entries: list[Any]) -> set[tuple[str, str]]:
     return {(entry["pipeline"], entry["fire"]) for entry in entries}
 
 
-few = settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+few = settings(max_examples=8, deadline=None)
 
 
 @few
