@@ -87,8 +87,8 @@ def _seeds(
 ) -> set[str]:
     if how.from_node is not None:
         if how.from_node not in {node.name for node in pipeline.nodes}:
-            known = [node.name for node in pipeline.nodes]
-            raise UnknownNodeError(run.run_id, how.from_node, known)
+            there = [node.name for node in pipeline.nodes]
+            raise UnknownNodeError(run.run_id, how.from_node, there)
         return {how.from_node}
     return {name for name, node in known.items() if node.state not in _FINE}
 

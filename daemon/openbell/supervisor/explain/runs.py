@@ -40,13 +40,21 @@ def explain_run(facts: RunFacts, queue: QueueFacts | None) -> list[Sentence]:
         case RunState.CANCELLED:
             why = f" ({run.reason})" if run.reason not in {"", "cancelled"} else ""
             told = [_say("cancelled", f"it was cancelled{why}", facts)]
-    return [*told, *_unrun(facts), _submitted(facts)]
+    return [*_paused(facts), *told, *_unrun(facts), _submitted(facts)]
 
 
 def _say(what: str, text: str, facts: RunFacts, **ids: str) -> Sentence:
     run = facts.run
     at = {"queued": run.submitted_at, "running": run.started_at}.get(run.state, run.finished_at)
     return Sentence(what=what, text=text, at=at, ids={"run": run.run_id, **ids})
+
+
+def _paused(facts: RunFacts) -> list[Sentence]:
+    run = facts.run
+    if not run.paused or run.state.is_final:
+        return []
+    text = f"somebody paused it: nothing of it begins; `mdp resume {run.run_id}` lets it go on"
+    return [_say("paused", text, facts)]
 
 
 def _queued(facts: RunFacts, queue: QueueFacts | None) -> list[Sentence]:

@@ -76,4 +76,4 @@ def _why(daemon: str, state: str, reason: str, active: Sequence[str]) -> tuple[s
         return state, f"its pipeline is {state}" + (f": {reason}" if reason else "")
     if active:
         return "max_active_runs", f"{active[0]} is going on"
-    return "held", "it waits for what it needs of other pipelines"
+    return "held", "it is paused, or waits for what it needs of other pipelines"
