@@ -57,7 +57,7 @@ async def calendars_at(
                 await history.record(event)
         else:
             records = await kept(state_dir / HISTORY_NAME)
-            by_hand = await _scheduled(state_dir / HISTORY_NAME)
+            by_hand = await scheduled_in(state_dir / HISTORY_NAME)
         pool = WorkerPool(
             limits=PoolLimits(),
             clock=clock,
@@ -88,7 +88,7 @@ async def kept(database: Path) -> Sequence[OverlayRecord]:
         return await Answers(readers).overlays() if "calendar_overlays" in names else ()
 
 
-async def _scheduled(database: Path) -> Sequence[ScheduleRecord]:
+async def scheduled_in(database: Path) -> Sequence[ScheduleRecord]:
     """Return the schedules in force that a history holds, if there is one."""
     if not await anyio.Path(database).exists():
         return ()

@@ -66,7 +66,7 @@ class Source:
         if expression is not None:
             uses: Sequence[ScheduleUse] = [ScheduleUse(expression=expression)]
         else:
-            uses = _uses_of(deployment, pipeline or "")
+            uses = _uses_of(deployment, pipeline or "", self._added(pipeline or ""))
         return self._planned(uses, deployment, instant)
 
     def _deployment(self) -> Deployment | None:
@@ -76,6 +76,17 @@ class Source:
         if config_file(os.environ, self.config) is None:
             return None
         return load(self.config, self.profile, None)[0].deployment
+
+    def _added(self, pipeline: str) -> Sequence[ScheduleUse]:
+        """Return the schedules that were made through the API, as the state directory has them."""
+        import anyio
+
+        from openbell.app.calendars import HISTORY_NAME, scheduled_in
+        from openbell.model.places import state_dir
+
+        database = state_dir(os.environ, self.state_dir) / HISTORY_NAME
+        records = anyio.run(scheduled_in, database)
+        return [one.use for one in records if (one.pipeline, one.origin) == (pipeline, "api")]
 
     def _planned(
         self, uses: Sequence[ScheduleUse], deployment: Deployment | None, instant: datetime
@@ -124,9 +135,13 @@ class Source:
             raise CliError(TRY_LATER, str(error)) from error
 
 
-def _uses_of(deployment: Deployment | None, name: str) -> Sequence[ScheduleUse]:
+def _uses_of(
+    deployment: Deployment | None, name: str, added: Sequence[ScheduleUse]
+) -> Sequence[ScheduleUse]:
     import difflib
 
+    if added and (deployment is None or name not in deployment.pipelines):
+        return added
     if deployment is None:
         raise CliError(NOT_FOUND, "there is no configuration", hint="name one with --config")
     found = deployment.pipelines.get(name)
@@ -135,6 +150,8 @@ def _uses_of(deployment: Deployment | None, name: str) -> Sequence[ScheduleUse]:
         shown = ", ".join(sorted(deployment.pipelines)) or "none"
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {shown}"
         raise CliError(NOT_FOUND, f"pipeline or job {name!r} is unknown", hint=hint)
-    if not found.schedule:
-        raise CliError(NOT_FOUND, f"pipeline {name!r} has no schedule in the configuration")
-    return found.schedule
+    uses = (*found.schedule, *added)
+    if not uses:
+        hint = "`mdp schedule add` gives it one"
+        raise CliError(NOT_FOUND, f"pipeline {name!r} has no schedule", hint=hint)
+    return uses

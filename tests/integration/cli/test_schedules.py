@@ -201,7 +201,7 @@ def test_each_schedule_of_a_pipeline_is_explained(tmp_path: Path) -> None:
         (("next", "every 1h", "--pipeline", "fill"), 2, "give a schedule, or a pipeline"),
         (("next", "--pipeline", "fil"), 4, "did you mean 'fill'?"),
         (("next", "--pipeline", "x"), 4, "there are: fill, rare"),
-        (("next", "--pipeline", "rare"), 4, "'rare' has no schedule in the configuration"),
+        (("next", "--pipeline", "rare"), 4, "pipeline 'rare' has no schedule"),
     ],
 )
 def test_what_cannot_be_asked_says_why(
