@@ -284,6 +284,8 @@ def _events_are_heard_in_order(storm: Storm, db: sqlite3.Connection) -> Iterator
 def _nothing_is_left(storm: Storm, _db: sqlite3.Connection) -> Iterator[str]:
     for pid in marked(storm.state):
         yield f"process {pid} still runs"
+    if storm.counts["orphans"]:
+        yield f"{storm.counts['orphans']} processes of dead daemons outlived the next start"
     workers = [path.name for path in (storm.state / "workers").iterdir()]
     if workers:
         yield f"files of workers are left: {workers[:3]}"

@@ -49,6 +49,7 @@ class Plan:
             pipelines[f"clock_{number}"] = _clock(2 + number)
         for number in range(self.graphs):
             pipelines[f"graph_{number}"] = _graph(chance)
+        pipelines[f"graph_{self.graphs}"] = _steady(chance)
         for number in range(self.tables):
             pipelines[f"load_{number}"] = _load(number)
         return {
@@ -79,7 +80,7 @@ class Plan:
                 at = self._sessions[name] = at + 1
             session = _FIRST + timedelta(days=at)
             return Order(key=key, body={"pipeline": name, "session": session.isoformat()})
-        name = f"graph_{chance.randrange(self.graphs)}"
+        name = f"graph_{chance.randrange(self.graphs + 1)}"
         count = chance.randrange(1, 6)
         return Order(key=key, body={"pipeline": name, "params": {"items": list(range(count))}})
 
@@ -159,6 +160,20 @@ def _graph(chance: random.Random) -> dict[str, Any]:
         "max_active_runs": chance.randrange(1, 5),
         "priority": chance.randrange(10),
         "nodes": nodes,
+    }
+
+
+def _steady(chance: random.Random) -> dict[str, Any]:
+    """Return a graph that gets to its end whatever is killed."""
+    often = {"max_attempts": 100, "backoff_seconds": 0.05, "max_backoff_seconds": 0.5, "on": "any"}
+    return {
+        "params": {"items": [1]},
+        "nodes": {
+            "many": _fan_out(chance) | {"retry": often},
+            "made": _rows(chance) | {"retry": often, "needs": ["many"]},
+            "inner": _sub_run(chance) | {"needs": ["many"], "retry": often},
+            "asked": _approve(chance) | {"needs": ["made"]},
+        },
     }
 
 

@@ -26,7 +26,11 @@ _READY_S = 60.0
 
 @dataclass
 class Storm:
-    """One storm in `folder`; state and lake lie on `disk`, which may be filled if `may_fill`."""
+    """One storm in `folder`; state and lake lie on `disk`, which may be filled if `may_fill`.
+
+    An order is submitted every `every_s` seconds, `least` of them at least; harm is done at random
+    instants at most `longest_s` apart.
+    """
 
     folder: Path
     disk: Path
@@ -36,6 +40,7 @@ class Storm:
     longest_s: float = 1.0
     graphs: int = 8
     tables: int = 3
+    least: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     _daemon: subprocess.Popen[bytes] | None = None
     _filler: Path | None = None
@@ -196,10 +201,13 @@ class Storm:
         if not self.is_alive():
             self.start()
         self.wait_ready()
+        self.counts["orphans"] = len(self._orphans())
+        until = time.monotonic() + longest_s
+        while len(self.submitter.accepted) < self.least and time.monotonic() < until:
+            time.sleep(0.1)
         self.submitter.finish(60)
         self.meddler.finish()
         open_runs = set(self.submitter.accepted.values())
-        until = time.monotonic() + longest_s
         while open_runs and time.monotonic() < until:
             for run_id in sorted(open_runs):
                 reply = self.ask(f"/api/v1/runs/{run_id}")
@@ -225,9 +233,16 @@ class Storm:
             self._daemon.wait()
         self.listener.finish()
 
-    def left_processes(self) -> list[int]:
-        """Return what still runs of a daemon that is gone."""
-        return marked(self.state)
+    def _orphans(self) -> set[int]:
+        """Return what still runs of daemons that are gone."""
+        assert self._daemon is not None
+        own = {self._daemon.pid}
+        grown = True
+        while grown:
+            more = {child for pid in own for child in children(pid)} - own
+            own |= more
+            grown = bool(more)
+        return {pid for pid in marked(self.state) if pid not in own}
 
     def end(self) -> None:
         """Kill everything, whatever happened."""
