@@ -15,24 +15,31 @@ class StopSignal:
     """Asks a task in a worker to end after the chunk in hand."""
 
     def __init__(self) -> None:
-        self._asked = anyio.Event()
+        self._is_asked = False
+        self._asked: anyio.Event | None = None
         self._hearers: list[Callable[[], None]] = []
         self.is_interrupt = False
 
     def ask(self, *, is_interrupt: bool) -> None:
         """Ask; `is_interrupt` says that the run will go on later. The first call counts."""
-        if not self._asked.is_set():
+        if not self._is_asked:
             self.is_interrupt = is_interrupt
-            self._asked.set()
+            self._is_asked = True
+            if self._asked is not None:
+                self._asked.set()
             for hearer in list(self._hearers):
                 hearer()
 
     def is_asked(self) -> bool:
         """Return whether somebody asked."""
-        return self._asked.is_set()
+        return self._is_asked
 
     async def wait(self) -> None:
         """Return once somebody asked."""
+        if self._asked is None:
+            self._asked = anyio.Event()
+            if self._is_asked:
+                self._asked.set()
         await self._asked.wait()
 
     @contextmanager

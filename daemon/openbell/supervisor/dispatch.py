@@ -160,7 +160,7 @@ class Dispatcher:
             params=dict(frame.params),
             environment=dict(frame.environment),
             spool_path=self._spool(run.run_id, node.name, frame.item_number),
-            spool_dir=str(state_dir / "spool" / frame.attempt_id),
+            spool_dir=f"{state_dir}/spool/{frame.attempt_id}",
             dry_run=run.dry_run or not self._deployment.features.write_enabled,
             now_us=to_us(self._services.clock.now()),
             item=frame.item,
@@ -174,7 +174,7 @@ class Dispatcher:
     def _spool(self, run_id: str, node: str, item_number: int = -1) -> str:
         """Return where the rows of a node are kept until the run is over."""
         name = node if item_number < 0 else f"{node}.{item_number}"
-        return str(self._services.state_dir / "spool" / run_id / f"{name}.arrow")
+        return f"{self._services.state_dir}/spool/{run_id}/{name}.arrow"
 
     async def coverage(self, run: RunRecord, dataset: Dataset) -> Coverage:
         """Return what a run covers; raises FatalError when that is no session at all."""
@@ -246,8 +246,8 @@ class Dispatcher:
             live=run.mode == "live",
             dry_run=run.dry_run or not self._deployment.features.write_enabled,
             now_us=to_us(services.clock.now()),
-            quarantine_dir=str(state_dir / "quarantine"),
-            spool_dir=str(state_dir / "spool" / frame.attempt_id),
+            quarantine_dir=f"{state_dir}/quarantine",
+            spool_dir=f"{state_dir}/spool/{frame.attempt_id}",
             traceparent=frame.traceparent,
             secrets=self._deployment.secrets,
             reads_node=chain.reads or "",
