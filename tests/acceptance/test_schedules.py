@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +15,14 @@ from doubles.commands import Mdp
 
 pytestmark = pytest.mark.acceptance
 
+TICKING = """\
+version: 2
+pipelines:
+  tick:
+    schedule: [{when: every 2s, on_missed: run_all}]
+    overlap: queue_all
+    nodes: {nothing: {op: noop}}
+"""
 CONFIG = """\
 version: 2
 providers: {made_up: {type: synthetic}}
@@ -99,6 +108,7 @@ def test_a_schedule_that_was_added_survives_a_restart(mdp: Mdp) -> None:
             "means the same" in mdp.run("schedule", "add", "eod", "24/7 open + 60m", code=3).stderr
         )
         mdp.run("schedule", "pause", added["id"])
+    asked = mdp.json("schedule", "next", "--pipeline", "eod", "-n", "50")
     with serving(mdp, is_answering):
         (kept,) = [item for item in mdp.json("get", "schedules") if item["id"] == added["id"]]
         mdp.run("schedule", "resume", added["id"])
@@ -108,5 +118,59 @@ def test_a_schedule_that_was_added_survives_a_restart(mdp: Mdp) -> None:
 
     assert (kept["state"], kept["origin"], kept["jitter_s"]) == ("paused", "api", 1.0)
     assert {item["state"] for item in resumed} == {"active"}
+    assert any(fire["at"].endswith("T01:00:00Z") for fire in asked)
     assert added["id"] not in {item["id"] for item in left}
     assert len(left) == 2
+
+
+def test_a_killed_daemon_leaves_no_gap_and_fires_nothing_twice(mdp: Mdp) -> None:
+    mdp.write("openbell.yaml", TICKING)
+    with mdp.start("daemon", "run") as process:
+        try:
+            _wait(lambda: _is_up(mdp) and len(_ended(mdp)) >= 2)
+        finally:
+            process.kill()
+        process.communicate(timeout=LONGEST_S)
+    with serving(mdp, _is_up):
+        soon = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=6)
+        once = mdp.json("schedule", "add", "tick", f"at {soon:%Y-%m-%dT%H:%M:%S}Z")
+        mdp.run("pause", "tick")
+        time.sleep(2.5)
+        before = len(_ended(mdp))
+        time.sleep(1.5)
+        assert len(_ended(mdp)) == before
+    with serving(mdp, _is_up):
+        mdp.run("resume", "tick")
+        _wait(lambda: max(_ended(mdp)) > soon)
+        found = mdp.json("get", "schedules")
+        due = _ended(mdp)
+
+    every = sorted(set(due) - {soon})
+    assert len(due) == len(every) + 1 + (soon in every)
+    assert [later - each for each, later in pairwise(every)] == [timedelta(seconds=2)] * (
+        len(every) - 1
+    )
+    assert {item["state"] for item in found if item["id"] == once["id"]} == {"over"}
+
+
+def _is_up(mdp: Mdp) -> bool:
+    """Return whether the daemon answers; a socket of before may lie there."""
+    try:
+        return is_answering(mdp)
+    except AssertionError:
+        return False
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + LONGEST_S
+    while not is_so():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.1)
+
+
+def _ended(mdp: Mdp) -> list[datetime]:
+    """Return when the runs that succeeded were due."""
+    runs = mdp.json("get", "runs", "--limit", "500")
+    return sorted(
+        datetime.fromisoformat(run["due_at"]) for run in runs if run["state"] == "success"
+    )
