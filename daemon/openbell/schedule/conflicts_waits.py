@@ -107,12 +107,19 @@ class _Waits:
     stale: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     longest_us: int = 0
+    waits_us: dict[int, int] = field(default_factory=dict)
 
     def add(self, run: Run, producer: Run) -> None:
         """Note a run that comes before its producer is done."""
         assert run.day is not None
         (self.stale if run.is_stale else self.days).append(run.day)
-        self.longest_us = max(self.longest_us, producer.end_us - run.start_us)
+        wait_us = producer.end_us - run.start_us
+        self.longest_us = max(self.longest_us, wait_us)
+        self.waits_us[run.day] = max(wait_us, self.waits_us.get(run.day, 0))
+
+    def longer_than(self, limit_s: float) -> list[int]:
+        """Return the sessions in which it waits longer."""
+        return [day for day in self.days if self.waits_us[day] > limit_s * SECOND_US]
 
 
 def _ready(producers: Sequence[Plan]) -> dict[int, Run]:
@@ -131,7 +138,7 @@ def _early(consumer: Plan, producers: Sequence[Plan], need: Need, waits: _Waits)
     days = [*waits.days, *waits.stale]
     if not days:
         return []
-    severity, what = _verdict(consumer.pipeline, waits)
+    severity, what, worst = _verdict(consumer.pipeline, waits)
     longest = span_text(waits.longest_us)
     names = (need.consumer, *(plan.pipeline.name for plan in producers))
     lengths = ", ".join(f"{plan.pipeline.name}: {plan.length.text}" for plan in producers)
@@ -145,21 +152,24 @@ def _early(consumer: Plan, producers: Sequence[Plan], need: Need, waits: _Waits)
         f"{len(days)} of {len(days) + waits.good} sessions; {what}",
         fix=_fix(consumer, producers, need, waits),
     )
-    return [dated(conflict, days)]
+    return [dated(conflict, worst)]
 
 
-def _verdict(pipeline: Pipeline, waits: _Waits) -> tuple[Severity, str]:
-    """Return how bad it is, and what happens on those days."""
+def _verdict(pipeline: Pipeline, waits: _Waits) -> tuple[Severity, str, list[int]]:
+    """Return how bad it is, what happens on those days, and which of them are meant."""
+    days = [*waits.days, *waits.stale]
     if waits.stale:
-        return "conflict", "on some of them it runs for the session before instead"
+        return "conflict", "on some of them it runs for the session before instead", days
     give_up_s = pipeline.give_up_s
     if give_up_s is not None:
-        if waits.longest_us > give_up_s * SECOND_US:
-            return "conflict", f"it gives up after {span_text(round(give_up_s * SECOND_US))}"
-        return "note", "it waits, and does not give up"
+        lost = waits.longer_than(give_up_s)
+        if lost:
+            limit = span_text(round(give_up_s * SECOND_US))
+            return "conflict", f"it gives up after {limit}, in {len(lost)} of them", lost
+        return "note", "it waits, and does not give up", days
     if len(waits.days) > waits.good:
-        return "note", "it waits, as on most days"
-    return "conflict", "it waits on these days only, as nothing else is said"
+        return "note", "it waits, as on most days", days
+    return "conflict", "it waits on these days only, as nothing else is said", days
 
 
 def _fix(consumer: Plan, producers: Sequence[Plan], need: Need, waits: _Waits) -> str:

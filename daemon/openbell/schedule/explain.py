@@ -6,14 +6,16 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from openbell.calendars.table import from_day
-from openbell.schedule.durations import duration_text
+from openbell.schedule.durations import DAY_US, SECOND_US, duration_text
 from openbell.schedule.fires import Fire
 from openbell.schedule.grammar import (
     Absent,
     Anchored,
     AtClock,
+    Cron,
     Grid,
     Schedule,
     offset_text,
@@ -26,6 +28,8 @@ from openbell.schedule.states import is_true, known_span_us, local_day, position
 from openbell.schedule.tables import Sessions
 from openbell.schedule.triggers import Moment, instants_of
 from openbell.sdk.values import from_us, to_us
+
+_DAY_S = DAY_US // SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,9 @@ def _trigger_steps(planner: Planner, schedule: Schedule, at_us: int) -> list[Ste
         steps += _session_steps(planner, trigger, at_us)
     elif isinstance(trigger, Absent):
         steps += _absent_steps(planner, trigger, at_us)
+    if isinstance(trigger, Absent | AtClock | Cron):
+        zone = trigger.zone or planner.sessions(trigger.calendar).zone
+        steps += _clock_steps(planner, zone, at_us)
     due = next(planner.unfiltered(trigger, at_us), None)
     is_due = due is not None and due.at_us == at_us
     told = "it is due at this instant" if is_due else f"it is not due at this instant{_due(due)}"
@@ -163,6 +170,25 @@ def _absent_steps(planner: Planner, trigger: Absent, at_us: int) -> list[Step]:
     verb = "has no" if is_absent else "has a"
     text = f"{trigger.calendar} {verb} session labelled {from_day(day)}"
     return [Step(text=text, is_met=is_absent)]
+
+
+def _clock_steps(planner: Planner, zone: str, at_us: int) -> list[Step]:
+    """Say what the clocks of a zone show, and whether they change on that day."""
+    local, at_s = planner.local(zone), at_us // SECOND_US
+    wall_s = at_s + local.offset_s(at_s)
+    steps = [Step(text=f"it is {_wall(wall_s):%a %Y-%m-%d %H:%M:%S} in {zone}")]
+    for span in islice(local.spans(at_s - _DAY_S), 3):
+        before_s, after_s = span.end_s + span.offset_s, span.end_s + local.offset_s(span.end_s)
+        if before_s != after_s and wall_s // _DAY_S in {before_s // _DAY_S, after_s // _DAY_S}:
+            low, high = (f"{_wall(each):%H:%M}" for each in sorted((before_s, after_s)))
+            what = "do not exist" if before_s < after_s else "come twice"
+            steps.append(Step(text=f"on that day the times there from {low} to {high} {what}"))
+    return steps
+
+
+def _wall(wall_s: int) -> datetime:
+    """Return what a clock shows, as a datetime whose zone means nothing."""
+    return from_us(wall_s * SECOND_US)
 
 
 def _predicates(planner: Planner, schedule: Schedule, at_us: int) -> list[Step]:

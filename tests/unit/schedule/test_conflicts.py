@@ -121,6 +121,24 @@ def test_a_consumer_that_means_to_wait_is_only_noted(
     assert words in found.message
 
 
+def test_only_the_sessions_in_which_a_consumer_gives_up_are_dated() -> None:
+    found = only(
+        *look(
+            pipeline("uk", "XLON close + 15m", source="london", expected_s=600),
+            pipeline(
+                "report",
+                "XNYS close",
+                into="report",
+                needs_dataset={"london": "session"},
+                give_up_s=2520.0,
+            ),
+        )
+    )
+    assert (found.severity, found.count) == ("conflict", len(WEEK))
+    assert [str(day) for day in found.first] == list(WEEK)
+    assert "it gives up after 42m, in 5 of them" in found.message
+
+
 def test_a_cron_that_runs_for_the_session_before_on_some_days_is_a_conflict() -> None:
     found = only(
         *look(
