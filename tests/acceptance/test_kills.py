@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import socket
@@ -14,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from doubles.commands import Mdp
 
@@ -134,10 +134,13 @@ def test_a_worker_that_is_killed_costs_its_attempt_and_nothing_else(mdp: Mdp) ->
             "mode: backfill,", "mode: backfill, execution: {retry: {backoff_seconds: 0.1}},"
         ),
     )
-    with daemon(mdp):
-        submit(mdp)
-        (worker,) = mdp.json("get", "workers", "--socket", "s")
-        os.kill(worker["pid"], signal.SIGKILL)
+    with daemon(mdp) as process:
+        starter = mdp.start("run", "--config", "c.yaml", "--job", "fill")
+        wait_for(lambda: batches(mdp) > 0)
+        (worker,) = psutil.Process(process.pid).children()
+        worker.kill()
+        starter.send_signal(signal.SIGINT)
+        starter.communicate(timeout=30)
         (run,) = mdp.json("get", "runs", "--socket", "s")
         mdp.run("wait", run["run_id"], "--socket", "s", "--timeout", "60s")
     found = ask(mdp.state / "history.sqlite", "SELECT state, error_kind FROM job_executions")
