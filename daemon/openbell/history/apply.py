@@ -48,12 +48,8 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             apply_runs.change_workflow(db, event)
         case ev.RunCancelRequested():
             apply_runs.request_cancel(db, event)
-        case ev.BatchCommitted():
-            apply_nodes.commit_batch(db, event)
-        case ev.QualityChecked():
-            apply_nodes.keep_findings(db, event)
-        case ev.LogWritten():
-            return apply_nodes.keep_log(db, event)
+        case ev.BatchCommitted() | ev.QualityChecked() | ev.LogWritten():
+            return _apply_report(db, event)
         case (
             ev.OverlayAdded()
             | ev.OverlayRemoved()
@@ -91,6 +87,22 @@ def _apply(db: Statements, event: OtherEvent) -> OtherEvent:
             | ev.DaemonStopping()
         ):
             pass
+        case _:
+            assert_never(event)
+    return event
+
+
+def _apply_report(
+    db: Statements, event: ev.BatchCommitted | ev.QualityChecked | ev.LogWritten
+) -> OtherEvent:
+    """Keep what a worker reported."""
+    match event:
+        case ev.BatchCommitted():
+            apply_nodes.commit_batch(db, event)
+        case ev.QualityChecked():
+            apply_nodes.keep_findings(db, event)
+        case ev.LogWritten():
+            return apply_nodes.keep_log(db, event)
         case _:
             assert_never(event)
     return event

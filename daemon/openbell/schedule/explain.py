@@ -92,7 +92,9 @@ def _trigger_steps(planner: Planner, schedule: Schedule, at_us: int) -> list[Ste
         steps += _session_steps(planner, trigger, at_us)
     elif isinstance(trigger, Absent):
         steps += _absent_steps(planner, trigger, at_us)
-    if isinstance(trigger, Absent | AtClock | Cron):
+    if isinstance(trigger, Cron):
+        steps += _clock_steps(planner, trigger.zone, at_us)
+    elif isinstance(trigger, Absent | AtClock):
         zone = trigger.zone or planner.sessions(trigger.calendar).zone
         steps += _clock_steps(planner, zone, at_us)
     due = next(planner.unfiltered(trigger, at_us), None)
