@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from doubles.scripted import REGISTRY, deployment, pipeline
+from doubles.scripted import REGISTRY, deployment, pipeline, spec_of
 from openbell.app.rehearsal.stage import Span, Stage
 from openbell.calendars.store import SessionStore
 from openbell.model.calendars import CalendarDefinition, CalendarRules
@@ -29,7 +29,12 @@ RULES = CalendarRules(
     }
 )
 WITH_CONTROL = replace(
-    REGISTRY, operators={**REGISTRY.operators, **{spec.name: spec for spec in CONTROL}}
+    REGISTRY,
+    operators={
+        **REGISTRY.operators,
+        **{spec.name: spec for spec in CONTROL},
+        "job": spec_of("job", "task"),
+    },
 )
 JANUARY = Span(first=date(2027, 1, 1), last=date(2027, 1, 31))
 

@@ -174,3 +174,14 @@ def test_the_guard_sees_what_touches_the_world(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as at_home, pytest.raises(OSError, match=r"."):
             at_home.connect(str(tmp_path / "none"))
     assert [line.split()[0] for line in found] == ["open", "socket.connect"]
+
+
+def test_tasks_do_nothing_but_take_their_time() -> None:
+    job = Node(name="job", op="job")
+    plain = quietly(of(job, rehearsal={"job": Rehearsal(duration_s=12.0)}))
+    assert ends(plain) == [("success", 12.0)] * 5
+    unlucky = {"job": Rehearsal(duration_s=12.0, fail_rate=1.0)}
+    assert {state for state, _ in ends(quietly(of(job, rehearsal=unlucky)))} == {"failed"}
+    each = Node(name="job", op="job", for_each=("a", "b"))
+    timed = of(each, rehearsal={"job": Rehearsal(duration_s=12.0)})
+    assert ends(quietly(timed))[0] == ("success", 12.0)
