@@ -68,8 +68,8 @@ def outcomes_of(registry: Registry, node: Node) -> tuple[str, ...] | None:
     """Return every label that `node` can end with, None when any may come out.
 
     An operator that gives whatever its settings say tells by them: `outcome` is the one that it
-    gives, `outcomes` or `labels` are all, and so are the keys of `cases`; beside these it gives
-    `otherwise` and `on_deadline` where it has such settings.
+    gives, `labels` are all, and so are the keys of `cases`; `outcomes` maps codes to what it gives
+    beside success; `otherwise` and `on_deadline` come to these where it has such settings.
     """
     spec = registry.operators[node.op]
     if spec.any_outcome:
@@ -81,9 +81,12 @@ def _said(model: type[BaseModel], settings: Mapping[str, Any]) -> tuple[str, ...
     found: list[str] = []
     for key in ("outcome", "outcomes", "labels", "cases", "otherwise", "on_deadline"):
         field = model.model_fields.get(key)
-        held = settings.get(key, field.default if field is not None else None)
+        default = field.get_default(call_default_factory=True) if field is not None else None
+        held = settings.get(key, default)
         if isinstance(held, str):
             found.append(held)
+        elif key == "outcomes" and isinstance(held, Mapping):
+            found += [SUCCESS, *(str(label) for label in held.values())]
         elif isinstance(held, (Mapping, list, tuple)):
             found += [str(label) for label in held]
     is_known = bool(found) and not any("${" in label for label in found)

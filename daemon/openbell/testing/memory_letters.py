@@ -46,9 +46,7 @@ def settle(tables: Tables, event: ev.LetterReplayed | ev.LetterPurged) -> None:
                 _settle_one(tables, event, letter.letter_id)
 
 
-def _settle_one(
-    tables: Tables, event: ev.LetterReplayed | ev.LetterPurged, letter_id: str
-) -> None:
+def _settle_one(tables: Tables, event: ev.LetterReplayed | ev.LetterPurged, letter_id: str) -> None:
     known = tables.letters.get(letter_id)
     if known is None or known.state is not LetterState.WAITING:
         stands = "unknown" if known is None else f"{known.state} already"

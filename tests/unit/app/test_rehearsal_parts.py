@@ -13,9 +13,11 @@ from openbell.app.rehearsal.chance import chance
 from openbell.app.rehearsal.shape import request_count, row_count
 from openbell.app.rehearsal.tally import Failure, Queue, Tally
 from openbell.app.rehearsal.timeline import Timeline
+from openbell.app.rehearsal.watcher import Watcher
 from openbell.calendars.store import SessionStore
 from openbell.calendars.table import always_open
 from openbell.execution.protocol import DatasetTask
+from openbell.model import events as ev
 from openbell.model.calendars import CalendarDefinition, CalendarRules
 from openbell.testing.requests import weekday_sessions
 
@@ -153,3 +155,39 @@ def test_notes_tell_short_days_clock_changes_and_where_knowledge_ends() -> None:
     assert found["known_until"] is None
     always = always_open("24/7", date(2027, 1, 1), date(2027, 6, 30))
     assert notes(always, date(2027, 1, 1), date(2027, 12, 31)).known_until == date(2027, 6, 30)
+
+
+def test_what_goes_wrong_beside_runs_is_noted() -> None:
+    watcher = Watcher(lambda _run, _at: None)
+    for event in (
+        ev.ActorCrashed(at=NOON, pipeline="p", error="boom", restart_in_s=1.0),
+        ev.PipelineParked(at=NOON, pipeline="p", reason="crashed 5 times"),
+        ev.CalendarHorizonNear(
+            at=NOON, calendar="XNYS", policy="warn", horizon=date(2027, 2, 1), sessions_left=3
+        ),
+    ):
+        watcher.see(event)
+    assert [(note["about"], note["text"]) for note in watcher.notes] == [
+        ("p", "boom"),
+        ("p", "crashed 5 times"),
+        ("XNYS", "ends on 2027-02-01 (3 sessions left)"),
+    ]
+
+
+def test_fires_that_are_passed_over_as_a_whole_are_counted() -> None:
+    watcher = Watcher(lambda _run, _at: None)
+    for count in (0, 3, 4):
+        watcher.see(
+            ev.ScheduleAdvanced(
+                at=NOON,
+                schedule_id="s",
+                pipeline="p",
+                until=NOON,
+                passed_over=count,
+                reason="missed",
+            )
+        )
+    assert watcher.tally("p").skipped == {"missed": 7}
+    watcher.close(NOON)
+    watcher.see(ev.ActorCrashed(at=NOON, pipeline="p", error="late", restart_in_s=1.0))
+    assert not watcher.notes
