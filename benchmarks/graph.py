@@ -6,11 +6,13 @@ that the daemon answers itself (`noop`). `tasks`: nodes that do nothing in 2 war
 graph of 10,000 nodes with the memory of this process and how long its definition takes to check.
 
     uv run python benchmarks/graph.py [--runs 5] [--only control|tasks|large]
+    uv run python benchmarks/graph.py --json noop|task [--runs 5]   (for peers_graph.py)
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
 import tempfile
@@ -165,12 +167,30 @@ async def large() -> None:
     print(f"{'peak memory':<28} {peak_mb():>8.0f} MB")
 
 
+async def as_json(node: Node, rounds: int) -> None:
+    """Print the seconds of each 200-node run and each one-node run, as peers_graph.py reads them."""
+    graph, one = layered("graph", 10, 20, node), layered("one", 1, 1, node)
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "nothing.py").write_text(NOTHING, encoding="utf-8")
+        async with engine(Path(name), graph, one) as live:
+            await run_s(live, graph.name)
+            found = {
+                "graph_s": [await run_s(live, graph.name) for _ in range(rounds)],
+                "one_s": [await run_s(live, one.name) for _ in range(rounds)],
+            }
+    print(json.dumps(found))
+
+
 async def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", choices=("control", "tasks", "large"))
+    parser.add_argument("--json", choices=("noop", "task"))
     asked = parser.parse_args()
+    if asked.json:
+        await as_json({"noop": NOOP, "task": TASK}[asked.json], asked.runs)
+        return
     print(f"{'machine':<28} Python {platform.python_version()}, {platform.machine()}")
     if asked.only in {None, "control"}:
         await rates("control, 200 nodes", layered("control", 10, 20, NOOP), asked.runs)
