@@ -159,14 +159,20 @@ def _instant(reference: Mapping[str, Any], key: str) -> datetime | None:
 
 
 def read_rows(path: Path, node: str) -> pa.RecordBatchReader:
-    """Return a reader over the rows in a spool file, which stays mapped while they are used."""
+    """Return a reader over the rows in a spool file, which stays mapped while they are used.
+
+    What the items of a node made together is a file of JSON lines, read as a short list is.
+    """
     try:
+        if path.suffix == ".jsonl":
+            with path.open("rb") as lines:
+                return _listed([json.loads(line) for line in lines], node).to_reader()
         return pa.ipc.open_stream(pa.memory_map(str(path)))
     except FileNotFoundError as error:
         raise NotFoundError(
             f"the rows that node {node!r} made are no longer there ({path}); run it again"
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"the rows that node {node!r} made cannot be read: {error}") from error
 
 
