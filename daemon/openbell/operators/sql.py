@@ -135,11 +135,21 @@ def _told(context: TaskContext) -> Iterator[None]:
         raise DataError(f"the query fails on this data: {error}") from error
     except duckdb.InterruptException as error:
         raise _InterruptedError("the query was interrupted") from error
+    except duckdb.ParserException as error:
+        words = ", ".join(f'"{name}"' for name in context.inputs if _is_reserved(name))
+        hint = f"\nwords of SQL stand in quotes where they name a node: {words}" if words else ""
+        raise FatalError(f"{error}{hint}") from error
     except duckdb.CatalogException as error:
         tables = ", ".join(context.inputs) or "none"
         raise FatalError(f"{error}\nthe nodes that this one needs: {tables}") from error
     except duckdb.Error as error:
         raise FatalError(f"{error}") from error
+
+
+def _is_reserved(name: str) -> bool:
+    """Return whether SQL takes `name` for a word of its own, such as fetch."""
+    kinds = {token_type for _, token_type in duckdb.tokenize(name)}
+    return duckdb.token_type.keyword in kinds
 
 
 class _InterruptedError(OpenbellError):

@@ -82,6 +82,13 @@ def test_a_query_that_cannot_run_says_where_and_why(
     assert [word for word in words if word not in str(caught.value)] == []
 
 
+def test_a_node_that_is_called_like_a_word_of_sql_stands_in_quotes(tmp_path: Path) -> None:
+    made = {"fetch": BARS}
+    with pytest.raises(FatalError, match='in quotes where they name a node: "fetch"'):
+        sql(tmp_path, "SELECT symbol FROM fetch", made=made)
+    assert len(rows(sql(tmp_path, 'SELECT symbol FROM "fetch"', made=made))) == 3
+
+
 def test_a_query_over_its_memory_says_which_setting_to_raise(tmp_path: Path) -> None:
     settings = SqlSettings(query="SELECT list(range) FROM range(50_000_000)", memory_mb=64)
     with pytest.raises(FatalError, match="raise memory_mb"):

@@ -13,6 +13,7 @@ from pydantic import Field
 from openbell.config.exclusion import MOST_CONDITIONS, Exclusion, exclusions
 from openbell.config.load import Document, Seams, load
 from openbell.config.reader import read_text
+from openbell.config.verdicts import outcomes_of
 from openbell.model.pipelines import Node, Pipeline, Rehearsal
 from openbell.sdk.errors import SettingsError
 from openbell.sdk.hooks import OperatorSpec
@@ -342,3 +343,19 @@ def test_only_the_nearest_forks_of_a_long_way_are_remembered() -> None:
 
     assert late(f"n{count - 2}") == [Exclusion("end", f"n{count - 2}", ("x", "y"))]
     assert late("n0") == []
+
+
+class Coded(PluginSettings):
+    outcomes: dict[int, str] = Field(default_factory=dict)
+
+
+def test_an_edge_lists_success_or_what_a_code_stands_for_and_never_the_code() -> None:
+    operators = {
+        "coded": OperatorSpec(
+            name="coded", settings_model=Coded, factory=FACTORY, role="task", any_outcome=True
+        )
+    }
+    registry = RegistryDouble(operators=operators)
+    node = Node(name="c", op="coded", settings={"outcomes": {3: "late"}})
+    assert outcomes_of(registry, node) == ("success", "late")
+    assert outcomes_of(registry, Node(name="c", op="coded")) == ("success",)
