@@ -85,11 +85,11 @@ class RunLife(RuleBasedStateMachine):
         self._ended: dict[str, RunState] = {}
         self._nodes_ended: dict[tuple[str, str], NodeState] = {}
         self._paused: dict[str, tuple[RunState, frozenset[str]]] = {}
-        self._at: Any = None
+        self._at: World
 
     def _begin(self) -> None:
         opened = world(FLOW, registry=KNOWN, history=self._history)
-        self._at: World = self._stack.enter_context(self._portal.wrap_async_context_manager(opened))
+        self._at = self._stack.enter_context(self._portal.wrap_async_context_manager(opened))
         self._number += 1
         bits = iter(range(self._number * 10_000, (self._number + 1) * 10_000))
         self._at.services.ids._random_bits = lambda _: next(bits)
@@ -177,6 +177,8 @@ class RunLife(RuleBasedStateMachine):
                 made = await self._ask(engine.retry(run, by="me", how=again))
                 if made is not None:
                     self._runs.append(made.run_id)
+            case _:
+                raise ValueError(step)
 
     async def _ask(self, asked: Awaitable[Any]) -> Any:
         try:
