@@ -265,7 +265,7 @@ class Dispatcher:
         filled = tuple(
             replace(node, settings=_filled(node.settings, params)) for node in chain.nodes
         )
-        inside = {node.name for node in filled}
+        inside = {node.name for node in filled} | ({chain.reads} if chain.reads else set())
         made = Made(
             chain=chain,
             filled=replace(chain, nodes=filled),

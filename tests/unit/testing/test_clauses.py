@@ -15,6 +15,7 @@ from openbell.testing import (
     ProviderConformance,
     RuleConformance,
     SinkConformance,
+    TaskConformance,
 )
 
 pytestmark = pytest.mark.unit
@@ -27,14 +28,19 @@ SUITES = {
     "backend": BackendConformance,
     "sink": SinkConformance,
     "operator": OperatorConformance,
+    "task": TaskConformance,
 }
+PLACES = {"operator": ("operator", "OPER"), "task": ("operator", "TASK")}
+"""The page and the prefix of contracts that share a page; the others have one of their own."""
 each_kind = pytest.mark.parametrize("kind", SUITES)
 
 
 def clauses(kind: str) -> list[tuple[str, bool]]:
     """Return the clauses of a written contract: number, and whether a case is expected."""
-    text = (SPEC / f"{kind}.md").read_text(encoding="utf-8")
-    return [(match[1], match[2] is None) for match in CLAUSE.finditer(text)]
+    page, prefix = PLACES.get(kind, (kind, ""))
+    text = (SPEC / f"{page}.md").read_text(encoding="utf-8")
+    found = [(match[1], match[2] is None) for match in CLAUSE.finditer(text)]
+    return [(number, has_case) for number, has_case in found if number.startswith(prefix)]
 
 
 def cases(kind: str) -> list[tuple[str, str]]:
