@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 
 from openbell.app.assembly import Running
 from openbell.execution.orphans import clean_spool, spooled_runs
+from openbell.model.history import RunFilter
 from openbell.sdk.errors import RetryableError
 from openbell.supervisor.dispatch import Dispatcher
 from openbell.supervisor.upkeep import fold, tables
@@ -45,17 +46,26 @@ async def _prune(whole: Running) -> None:
 
 
 async def _forget_outputs(whole: Running) -> None:
-    """Delete what nodes of runs made that ended long ago, or that history does not know."""
+    """Delete what nodes of runs made that ended long ago, or that history does not know.
+
+    A retry takes over what the run before it made: runs of one submission go together.
+    """
     state_dir = whole.services.state_dir
     keep = timedelta(days=whole.engine.deployment.daemon.output_keep_days)
+    since = whole.clock.now() - keep
     past = set()
     for run_id in spooled_runs(state_dir):
         run = await whole.history.run(run_id)
-        ended_at = None if run is None else run.finished_at
-        if run is None or (ended_at is not None and whole.clock.now() - ended_at >= keep):
+        if run is None or not await _is_worked_on(whole, run.job_id, since):
             past.add(run_id)
     clean = partial(clean_spool, state_dir, is_kept=lambda run_id: run_id not in past)
     await to_thread.run_sync(clean, limiter=CapacityLimiter(1))
+
+
+async def _is_worked_on(whole: Running, job_id: str, since: datetime) -> bool:
+    """Return whether the newest runs of a submission are open, or ended after an instant."""
+    runs = await whole.history.runs(RunFilter(job_id=job_id))
+    return any(run.finished_at is None or run.finished_at > since for run in runs)
 
 
 async def _fold(whole: Running) -> None:

@@ -257,7 +257,7 @@ class MemoryHistory(MemoryGraph):
             if (event.at >= before if event.run_id is None else event.run_id not in gone)
         }
         memory_schedules.forget(tables, before)
-        memory_letters.forget(tables, before)
+        memory_letters.forget(tables, before, gone)
         return len(gone)
 
 

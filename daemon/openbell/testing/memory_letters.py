@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -128,8 +128,8 @@ def open_runs(tables: Tables, *, pipeline: str | None, after: str) -> Sequence[O
     ]
 
 
-def forget(tables: Tables, before: datetime) -> None:
-    """Forget letters settled before an instant, and decisions that nothing stands for any more."""
+def forget(tables: Tables, before: datetime, gone: Collection[str]) -> None:
+    """Forget letters settled before an instant, and decisions that are old or of runs that are gone."""
     tables.letters = {
         letter_id: letter
         for letter_id, letter in tables.letters.items()
@@ -139,5 +139,5 @@ def forget(tables: Tables, before: datetime) -> None:
         about: kept
         for about, of_one in tables.decisions.items()
         if (kept := tuple(each for each in of_one if each.run_id or each.at >= before))
-        and (about[1] is None or about[1] in tables.runs)
+        and about[1] not in gone
     }

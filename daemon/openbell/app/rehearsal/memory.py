@@ -74,7 +74,8 @@ class RehearsedHistory(MemoryHistory):
         """Drop what is kept by other names than its run's: nobody settles letters here."""
         tables = self._tables
         memory_schedules.forget(tables, edge)
-        memory_letters.forget(tables, edge)
+        gone = {run_id for _, run_id in tables.decisions if run_id is not None} - set(tables.runs)
+        memory_letters.forget(tables, edge, gone)
         tables.letters = {k: v for k, v in tables.letters.items() if v.run_id in tables.runs}
         tables.keys = {key: run_id for key, run_id in tables.keys.items() if run_id in tables.runs}
 
