@@ -9,13 +9,13 @@ from typing import ClassVar
 from openbell.model.events import ApprovalAnswered, ApprovalAsked
 from openbell.model.history import RecordRefusedError
 from openbell.model.items import ApprovalRecord
-from openbell.sdk.errors import OpenbellError
+from openbell.sdk.errors import FatalError
 from openbell.supervisor.answers.question import Answer, Question, value
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.signals import Signal
 
 
-class NobodyAnsweredError(OpenbellError):
+class NobodyAnsweredError(FatalError):
     """The deadline of a question passed."""
 
     kind: ClassVar[str] = "timeout"

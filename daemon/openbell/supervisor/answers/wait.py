@@ -12,7 +12,7 @@ import anyio
 from openbell.execution.pool import SilentListener
 from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import CallTask, Failed
-from openbell.sdk.errors import FatalError, OpenbellError
+from openbell.sdk.errors import FatalError
 from openbell.sdk.values import to_us
 from openbell.supervisor.answers.question import Answer, Question, value
 from openbell.supervisor.deadline import deadline
@@ -24,7 +24,7 @@ _LONGEST_PROBE_S = 30.0
 _FILES = anyio.CapacityLimiter(4)
 
 
-class WaitedTooLongError(OpenbellError):
+class WaitedTooLongError(FatalError):
     """What a node waited for did not come before its deadline."""
 
     kind: ClassVar[str] = "timeout"
