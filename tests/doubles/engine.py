@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from doubles.control import DoubleControl
 from doubles.history import PIPELINE, START, DoubleHistory
 from doubles.scheduler import SchedulerDouble
 from openbell.model.control import (
@@ -290,7 +291,7 @@ class DoubleEngine:
 
     @property
     def control(self) -> RunControl:
-        return _DoubleControl(self)
+        return DoubleControl(self._find, self._change, self.history.nodes, self.asked_by)
 
     async def pause_all(self, *, by: str) -> Sequence[PipelineStatus]:
         self.asked_by.append(by)
@@ -361,42 +362,3 @@ class DoubleEngine:
             queued_runs=0,
             schedule=tuple(use.expression for use in PIPELINE.schedule),
         )
-
-
-class _DoubleControl:
-    """Changes runs of a `DoubleEngine`: its nodes are as `DoubleHistory` has them."""
-
-    def __init__(self, engine: DoubleEngine) -> None:
-        self._engine = engine
-
-    def _open(self, run_or_job_id: str, by: str) -> RunRecord:
-        self._engine.asked_by.append(by)
-        run = self._engine._find(run_or_job_id)
-        if run.state.is_final:
-            raise ConflictError(f"run {run.run_id} has ended already ({run.state})")
-        return run
-
-    async def pause(self, run_or_job_id: str, *, paused: bool, by: str) -> RunRecord:
-        run = self._open(run_or_job_id, by)
-        return self._engine._change(run.run_id, paused=paused)
-
-    async def prioritize(self, run_or_job_id: str, priority: int, *, by: str) -> RunRecord:
-        run = self._open(run_or_job_id, by)
-        return self._engine._change(run.run_id, priority=priority)
-
-    async def cancel_node(self, run_or_job_id: str, node: str, *, by: str) -> NodeRecord:
-        run = self._open(run_or_job_id, by)
-        return await self._node(run, node)
-
-    async def mark(
-        self, run_or_job_id: str, node: str, mark: str, *, by: str, reason: str, outcome: str
-    ) -> NodeRecord:
-        run = self._open(run_or_job_id, by)
-        return await self._node(run, node)
-
-    async def _node(self, run: RunRecord, node: str) -> NodeRecord:
-        nodes = await self._engine.history.nodes(run.run_id)
-        found = next((each for each in nodes if each.node == node), None)
-        if found is None:
-            raise UnknownRunError(node)
-        return found

@@ -59,6 +59,19 @@ def _tell_everything(telemetry: Telemetry) -> None:
         ev.WorkerStopped(at=at, pid=7, reason="idle"),
         ev.ConfigReloaded(at=at, digest="d"),
         ev.CalendarFailed(at=at, calendar="XTAE", policy="block", reason="x"),
+        ev.FireLetGo(at=at, pipeline="eod", run_id="r", late_s=0.1),
+        ev.FireDecided(
+            at=at,
+            schedule_id="s",
+            pipeline="eod",
+            identity="f/-/every/1",
+            session=None,
+            event="every",
+            index=1,
+            due_at=at,
+            outcome="run",
+            run_id="r",
+        ),
         story.finished(state=RunState.FAILED),
     ):
         telemetry.observer.see(event)
