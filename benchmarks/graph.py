@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -29,9 +29,10 @@ from openbell.execution.chains import units
 from openbell.execution.pool import PoolLimits, WorkerPool
 from openbell.history.store import HistoryStore
 from openbell.model.control import Submission
-from openbell.model.events import Event
+from openbell.model.events import Event, RunFinished
 from openbell.model.ids import IdSource
 from openbell.model.pipelines import Deployment, Node, Pipeline
+from openbell.model.runs import RunState
 from openbell.pacing.broker import PacingBroker
 from openbell.plugin_host.loading import load_plugins
 from openbell.sdk.clock import SystemClock
@@ -60,8 +61,30 @@ TASK = Node(name="x", op="python", settings={"function": "nothing:nothing"})
 NOTHING = "def nothing():\n    return None\n"
 
 
+class Ended:
+    """Sees ends of runs, once they are on disk."""
+
+    def __init__(self) -> None:
+        self.last: RunFinished | None = None
+        self.next = anyio.Event()
+
+    def see(self, event: Event) -> None:
+        """Note how a run ended."""
+        if isinstance(event, RunFinished):
+            self.last = event
+            self.next.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """An engine, and who sees the ends of its runs."""
+
+    live: LiveEngine
+    ended: Ended
+
+
 @asynccontextmanager
-async def engine(folder: Path, *pipelines: Pipeline) -> AsyncIterator[LiveEngine]:
+async def engine(folder: Path, *pipelines: Pipeline) -> AsyncIterator[Bench]:
     """Yield an engine as the daemon composes it, without its doors."""
     clock = SystemClock()
     registry = load_plugins()
@@ -86,10 +109,11 @@ async def engine(folder: Path, *pipelines: Pipeline) -> AsyncIterator[LiveEngine
             digest="1",
             pipelines={pipeline.name: pipeline for pipeline in pipelines},
         )
+        ended = Ended()
         services = Services(
             clock=clock,
             history=history,
-            journal=Journal(history, clock=clock),
+            journal=Journal(history, (ended,), clock=clock),
             executor=pool,
             broker=PacingBroker(clock),
             sessions=_NoSessions(),
@@ -105,7 +129,7 @@ async def engine(folder: Path, *pipelines: Pipeline) -> AsyncIterator[LiveEngine
             return deployment
 
         async with LiveEngine(services, pool, load=load, parse=_no_parse) as live:
-            yield live
+            yield Bench(live, ended)
 
 
 class _NoSessions:
@@ -120,18 +144,17 @@ def _no_parse(_document: object) -> Pipeline:
     raise AssertionError("nothing is defined here")
 
 
-async def run_s(live: LiveEngine, name: str) -> float:
-    """Return the seconds from submission to the recorded end of one run."""
-    with live.subscribe(capacity=100_000) as events:
-        began_s = time.perf_counter()
-        run = await live.submit(Submission(pipeline=name))
-        async for event in events:
-            if event.name == "run.finished" and event.run_id == run.run_id:  # type: ignore[union-attr]
-                state = event.body["state"]  # type: ignore[union-attr]
-                if state != "success":
-                    raise SystemExit(f"the run is {state}: {event.body['error']}")  # type: ignore[union-attr]
-                return time.perf_counter() - began_s
-    raise SystemExit("the stream of events ended")
+async def run_s(bench: Bench, name: str) -> float:
+    """Return the seconds from submission to the recorded end of the only run."""
+    ended = bench.ended
+    ended.next = anyio.Event()
+    began_s = time.perf_counter()
+    await bench.live.submit(Submission(pipeline=name))
+    await ended.next.wait()
+    taken_s = time.perf_counter() - began_s
+    if ended.last is None or ended.last.state is not RunState.SUCCESS:
+        raise SystemExit(f"the run did not succeed: {ended.last}")
+    return taken_s
 
 
 async def rates(title: str, pipeline: Pipeline, rounds: int) -> None:

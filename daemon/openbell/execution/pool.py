@@ -164,7 +164,7 @@ class WorkerPool:
             worn = (
                 "recycled: its task left a thread or a process"
                 if answer.is_worn
-                else self._worn(slot)
+                else self._worn(slot, answer.memory_bytes)
             )
             if worn:
                 slot.state = "busy" if answer.is_worn else "idle"
@@ -202,15 +202,15 @@ class WorkerPool:
         await self._tell(WorkerStarted(at=self._clock.now(), pid=worker.pid))
         return slot
 
-    def _worn(self, slot: _Slot) -> str:
-        """Return why a worker should be replaced, or nothing."""
+    def _worn(self, slot: _Slot, memory_bytes: int) -> str:
+        """Return why a worker that holds so much memory should be replaced, or nothing."""
         worker = slot.worker
         age_s = (self._clock.now() - worker.started_at).total_seconds()
         if worker.task_count >= self._limits.max_tasks:
             return "recycled: task count"
         if age_s >= self._limits.max_age_s:
             return "recycled: age"
-        if worker.memory_bytes() >= self._limits.max_memory_bytes:
+        if memory_bytes >= self._limits.max_memory_bytes:
             return "recycled: memory"
         return ""
 

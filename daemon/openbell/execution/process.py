@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
@@ -17,13 +16,13 @@ from pathlib import Path
 
 import anyio
 from anyio import to_thread
-from anyio.abc import Process, SocketAttribute, UNIXSocketStream
+from anyio.abc import Process
 
+from openbell.execution.line import Line, LineEndedError
 from openbell.execution.orphans import MARK, end_marked, mark_of
 from openbell.execution.protocol import (
     PROTOCOL_VERSION,
     FrameError,
-    FrameReader,
     FromWorker,
     Hello,
     Shutdown,
@@ -68,46 +67,37 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, process: Process, line: UNIXSocketStream, crash_file: Path, started_at: datetime
+        self, process: Process, line: Line, crash_file: Path, started_at: datetime
     ) -> None:
         self._process = process
         self._line = line
         self._crash_file = crash_file
-        self._frames = FrameReader()
-        self._received: deque[bytes] = deque()
-        self._send_lock = anyio.Lock()
         self._doom = ""
         self.heard_count = 0
-        self.is_awaited = False
         self.pid = process.pid
         self.started_at = started_at
         self.task_count = 0
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for what it says."""
+        return self._line.is_awaited
+
     async def send(self, message: ToWorker) -> None:
         """Send one frame; a broken line is noticed by whoever receives."""
-        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            async with self._send_lock:
-                await self._line.send(encode(message))
+        with contextlib.suppress(LineEndedError):
+            await self._line.send(encode(message))
 
     async def receive(self) -> FromWorker:
         """Return the next thing the worker says; raises WorkerLostError when the line ends."""
-        while not self._received:
-            self.is_awaited = True
-            try:
-                self._received.extend(self._frames.feed(await self._line.receive()))
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                lost = await self._lost()
-                raise lost from None
-            except FrameError as error:
-                raise WorkerLostError(self.pid, None, str(error)) from error
-            finally:
-                self.is_awaited = False
-        self.heard_count += 1
-        body = self._received.popleft()
         try:
-            message = decode_from_worker(body)
+            message = decode_from_worker(await self._line.receive())
+        except LineEndedError:
+            lost = await self._lost()
+            raise lost from None
         except FrameError as error:
             raise WorkerLostError(self.pid, None, str(error)) from error
+        self.heard_count += 1
         return message
 
     async def _lost(self) -> WorkerLostError:
@@ -130,9 +120,7 @@ class WorkerProcess:
         A child that the task forked may hold the other end open, so the line alone does not tell.
         """
         await self._process.wait()
-        with contextlib.suppress(OSError):
-            line = self._line.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
-            line.shutdown(socket.SHUT_RD)
+        self._line.hear_no_more()
 
     def condemn(self, reason: str) -> None:
         """Kill the process at once; whoever waits for it hears `reason`."""
@@ -164,7 +152,7 @@ class WorkerProcess:
                 with anyio.move_on_after(_GRACE_S):
                     await self.send(Shutdown())
                     await self._process.wait()
-            await self._line.aclose()
+            self._line.close()
             if self._process.returncode is None:
                 self._signal(signal.SIGTERM)
                 with anyio.move_on_after(_GRACE_S):
@@ -247,7 +235,7 @@ async def _launch(
                 start_new_session=True,
             )
         undo.callback(process.kill)
-        line = await UNIXSocketStream.from_socket(ours)
+        line = await Line.over(ours)
         undo.pop_all()
         theirs.close()
     return WorkerProcess(process, line, Path(crash_name), now)

@@ -231,6 +231,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     `outputs` are references by node to what the nodes made, durable now.
     `held` are chunks that a gate kept until the end of the input, in order; they are durable now.
     `is_worn`: something of the task still works in the process, which should not be used again.
+    `memory_bytes` is what the process holds after it, `peak_memory_bytes` the most it held meanwhile.
     Bytes read and written are the disk's share of this attempt, its child processes included.
     """
 
@@ -241,6 +242,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     result: Any = None
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    memory_bytes: int = 0
     io_read_bytes: int = 0
     io_written_bytes: int = 0
     is_worn: bool = False
@@ -258,6 +260,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     ends: dict[str, NodeEnd] = {}
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    memory_bytes: int = 0
     io_read_bytes: int = 0
     io_written_bytes: int = 0
     is_worn: bool = False

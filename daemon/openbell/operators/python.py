@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from openbell.operators.own_modules import own_modules
 from openbell.operators.settings import PythonSettings
 from openbell.sdk.errors import FatalError
 from openbell.sdk.tasks import TaskContext, TaskInput, TaskResult
@@ -45,7 +45,8 @@ class PythonOperator:
         both = sorted(set(made) & set(self._settings.args))
         if both:
             raise FatalError(f"{both[0]!r} is an argument of {name} and a node that it reads")
-        parameters = inspect.signature(function).parameters
+        signature = inspect.signature(function)
+        parameters = signature.parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         given = {
             node: self._input(found)
@@ -56,11 +57,10 @@ class PythonOperator:
         if _CONTEXT in parameters and _CONTEXT not in given:
             given[_CONTEXT] = context
         try:
-            inspect.signature(function).bind(**given)
+            signature.bind(**given)
         except TypeError as error:
             raise FatalError(
-                f"{name}{inspect.signature(function)} cannot be called with "
-                f"{', '.join(given) or 'nothing'}: {error}"
+                f"{name}{signature} cannot be called with {', '.join(given) or 'nothing'}: {error}"
             ) from error
         return given
 
@@ -80,7 +80,8 @@ def _found(name: str, folder: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     if folder and folder not in sys.path:
         sys.path.append(folder)
-    _forget_changed(folder)
+    own = own_modules(folder)
+    own.forget_changed()
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -89,35 +90,12 @@ def _found(name: str, folder: str) -> Callable[..., Any]:
         raise FatalError(
             f"module {module_name!r} is not installed for openbell and not in {folder or '?'}"
         ) from error
+    own.note()
     found = getattr(module, attribute, None)
     if not callable(found):
         said = "does not exist" if found is None else f"is a value of type {type(found).__name__}"
         raise FatalError(f"function {name} {said}")
     return found  # type: ignore[no-any-return]
-
-
-def _forget_changed(folder: str) -> None:
-    """Forget modules beside the configuration when one of them is not what was imported."""
-    if not folder:
-        return
-    inside = os.path.join(folder, "")  # noqa: PTH118 - a thousand modules are looked at each time
-    own = {
-        name: path
-        for name, module in list(sys.modules.items())
-        if (path := getattr(module, "__file__", None)) and path.startswith(inside)
-    }
-    if any(_is_newer(name, Path(path)) for name, path in own.items()):
-        for name in own:
-            del sys.modules[name]
-        importlib.invalidate_caches()
-
-
-def _is_newer(name: str, path: Path) -> bool:
-    cached = getattr(sys.modules[name], "__cached__", None)
-    try:
-        return cached is None or path.stat().st_mtime > Path(cached).stat().st_mtime
-    except OSError:
-        return True
 
 
 def _result(returned: object, function: str, rows_in: int) -> TaskResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -101,10 +101,8 @@ class Attempt:
         self._first_chunk = task.first_chunk if isinstance(task, ChainTask) else 0
         self._provider = task.dataset.provider if isinstance(task, ChainTask) else ""
 
-    async def run(
-        self, stop: StopSignal, limit: Node | None = None, *, opening: Sequence[Event] = ()
-    ) -> AttemptResult:
-        """Run the attempt to its end; `limit` has its timeout, `opening` is recorded as it begins.
+    async def run(self, stop: StopSignal, limit: Node | None = None) -> AttemptResult:
+        """Run the attempt, whose `opening` is on record, to its end; `limit` has its timeout.
 
         How it ended is for the caller to record: see `AttemptResult.unrecorded`.
 
@@ -113,7 +111,6 @@ class Attempt:
         """
         clock = self._services.clock
         began_s = clock.monotonic()
-        await self._record(*opening, *self._started())
         try:
             answer, pid = await self._submit(stop, limit)
         except BaseException:
@@ -136,22 +133,25 @@ class Attempt:
     async def _submit(
         self, stop: StopSignal, limit: Node | None
     ) -> tuple[Done | Failed, int | None]:
+        if limit is None or limit.timeout_s is None:
+            return await self._unlimited(stop)
         answers: list[tuple[Done | Failed, int | None]] = []
-        timeout_s = limit.timeout_s if limit else None
-        async with deadline(self._services.clock, timeout_s):
-            try:
-                answers.append(await self._services.executor.submit(self._task, self, stop))
-            except WorkerLostError as lost:
-                failed = self._failure("worker_lost", str(lost), traceback=lost.tail)
-                answers.append((failed, lost.pid))
-            except (RecordRefusedError, IllegalStepError, FrameError) as refused:
-                failed = self._failure(PluginError.kind, str(refused))
-                answers.append((msgspec.structs.replace(failed, is_retryable=False), None))
+        async with deadline(self._services.clock, limit.timeout_s):
+            answers.append(await self._unlimited(stop))
         if answers:
             return answers[0]
-        assert limit is not None
-        failed = self._failure("timeout", f"took longer than {timeout_s:g} s")
+        failed = self._failure("timeout", f"took longer than {limit.timeout_s:g} s")
         return msgspec.structs.replace(failed, node=limit.name), None
+
+    async def _unlimited(self, stop: StopSignal) -> tuple[Done | Failed, int | None]:
+        try:
+            return await self._services.executor.submit(self._task, self, stop)
+        except WorkerLostError as lost:
+            failed = self._failure("worker_lost", str(lost), traceback=lost.tail)
+            return failed, lost.pid
+        except (RecordRefusedError, IllegalStepError, FrameError) as refused:
+            failed = self._failure(PluginError.kind, str(refused))
+            return msgspec.structs.replace(failed, is_retryable=False), None
 
     def _redacted(self, failed: Failed) -> Failed:
         """Return a failure without secrets: a vendor's error may quote the request it got."""
@@ -182,7 +182,8 @@ class Attempt:
             unrecorded=unrecorded,
         )
 
-    def _started(self) -> tuple[Event, ...]:
+    def opening(self) -> tuple[Event, ...]:
+        """Return what says that the attempt begins."""
         if not self._is_recorded:
             return ()
         started = AttemptStarted(

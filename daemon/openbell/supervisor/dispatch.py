@@ -26,7 +26,7 @@ from openbell.sdk.errors import FatalError
 from openbell.sdk.schemas import SCHEMAS
 from openbell.sdk.values import BarWidth, SessionTable, to_us
 from openbell.supervisor.facts import session_of
-from openbell.supervisor.made import Made
+from openbell.supervisor.made import Made, MadeNode
 from openbell.supervisor.services import Services
 from openbell.supervisor.span import FIRST_LABEL, MARGIN, Coverage, cover
 
@@ -108,6 +108,7 @@ class Dispatcher:
     def __init__(self, services: Services, deployment: Deployment) -> None:
         self._services = services
         self._deployment = deployment
+        self._folder = str(Path(deployment.source).parent)
 
     def dataset(self, chain: Unit, pipeline: Pipeline) -> Dataset:
         """Return the dataset whose rows stream through a chain; raises FatalError.
@@ -142,17 +143,17 @@ class Dispatcher:
 
     def call(self, run: RunRecord, node: Node, frame: Frame) -> NodeCall:
         """Return the task of one attempt of a node that stands alone."""
-        node = replace(node, settings=_filled(node.settings, frame.params))
+        made = self._made_node(node, frame.params)
         inputs = {name: dict(frame.outputs[name]) for name in node.needs if name in frame.outputs}
         wanted = {str(output["storage"]) for output in inputs.values() if "storage" in output}
-        wanted.update(_texts(node.settings))
+        wanted |= made.texts
         state_dir = self._services.state_dir
         return NodeCall(
             attempt_id=frame.attempt_id,
             run_id=run.run_id,
             pipeline=run.pipeline,
             attempt=frame.attempt,
-            node=self._node(node, set()),
+            node=made.task,
             inputs=inputs,
             backends={
                 name: self.backend(name) for name in self._deployment.storage if name in wanted
@@ -165,7 +166,7 @@ class Dispatcher:
             now_us=to_us(self._services.clock.now()),
             item=frame.item,
             item_number=frame.item_number,
-            folder=str(Path(self._deployment.source).parent),
+            folder=self._folder,
             memory_bytes=self._deployment.daemon.worker_max_memory_mb * 1024 * 1024,
             traceparent=frame.traceparent,
             secrets=self._deployment.secrets,
@@ -258,9 +259,8 @@ class Dispatcher:
 
     def _made(self, chain: Unit, params: Mapping[str, Any]) -> Made:
         """Return a chain and its node tasks; what no parameter has a part in is made once."""
-        kept = self._services.made
-        known = kept.get(id(chain))
-        if known is not None and known.chain is chain:
+        known = self._services.made.get(id(chain))
+        if isinstance(known, Made) and known.chain is chain:
             return known
         filled = tuple(
             replace(node, settings=_filled(node.settings, params)) for node in chain.nodes
@@ -272,10 +272,29 @@ class Dispatcher:
             nodes=tuple(self._node(node, inside) for node in filled),
         )
         if not any(param_names(node.settings) for node in chain.nodes):
-            if len(kept) >= _MOST_MADE:
-                kept.clear()
-            kept[id(chain)] = made
+            self._keep(id(chain), made)
         return made
+
+    def _made_node(self, node: Node, params: Mapping[str, Any]) -> MadeNode:
+        """Return what a node's tasks have in common; without parameters in it it is made once."""
+        known = self._services.made.get(id(node))
+        if isinstance(known, MadeNode) and known.node is node:
+            return known
+        filled = replace(node, settings=_filled(node.settings, params))
+        made = MadeNode(
+            node=node,
+            task=self._node(filled, set()),
+            texts=frozenset(_texts(filled.settings)),
+        )
+        if not param_names(node.settings):
+            self._keep(id(node), made)
+        return made
+
+    def _keep(self, key: int, made: Made | MadeNode) -> None:
+        kept = self._services.made
+        if len(kept) >= _MOST_MADE:
+            kept.clear()
+        kept[key] = made
 
     def _spool_before(
         self, run: RunRecord, chain: Unit, checkpoint: Checkpoint | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from openbell.execution.chains import Unit
 from openbell.execution.protocol import NodeTask
+from openbell.model.pipelines import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,3 +16,12 @@ class Made:
     chain: Unit
     filled: Unit
     nodes: tuple[NodeTask, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeNode:
+    """A node that stands alone, as a worker gets it, and every text in its settings."""
+
+    node: Node
+    task: NodeTask
+    texts: frozenset[str]

@@ -21,7 +21,7 @@ from openbell.sdk.values import SessionTable
 from openbell.supervisor.bell import Bell
 from openbell.supervisor.desk import Desk
 from openbell.supervisor.journal import Journal
-from openbell.supervisor.made import Made
+from openbell.supervisor.made import Made, MadeNode
 from openbell.supervisor.signals import Signals
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Services:
     """The stages that supervisor and actors work with. `deployment` is replaced by a reload.
 
     `redact` takes the secrets out of a text that a node's code wrote or raised. `made` keeps parts
-    of tasks by the id of their chain. `roles` are those of the operators.
+    of tasks by the id of their chain or node. `roles` are those of the operators.
     `stand_in` answers control nodes where nothing outside may be asked or told.
     """
 
@@ -85,7 +85,7 @@ class Services:
     roles: Mapping[str, str] = field(init=False, repr=False)
     doors: Doors = field(init=False)
     signals: Signals = field(default_factory=Signals)
-    made: dict[int, Made] = field(default_factory=dict, repr=False)
+    made: dict[int, Made | MadeNode] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Open the desk with the deployment's limits, and let the journal wake who waits."""

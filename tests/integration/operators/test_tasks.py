@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -162,6 +163,39 @@ def test_a_function_beside_the_configuration_is_found_and_read_again(tmp_path: P
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("beside_the_config", None)
+
+
+def test_a_module_that_a_function_imports_is_read_again_too(tmp_path: Path) -> None:
+    (tmp_path / "uses_part.py").write_text("def f():\n    import part\n    return part.VALUE\n")
+    part = tmp_path / "part.py"
+    part.write_text("VALUE = 1\n")
+    try:
+        assert python("uses_part:f", folder=str(tmp_path)).value == 1
+        assert python("uses_part:f", folder=str(tmp_path)).value == 1
+        part.write_text("VALUE = 22\n")
+        assert python("uses_part:f", folder=str(tmp_path)).value == 22
+        part.unlink()
+        with pytest.raises(ModuleNotFoundError):
+            python("uses_part:f", folder=str(tmp_path))
+    finally:
+        sys.path.remove(str(tmp_path))
+        for name in ("uses_part", "part"):
+            sys.modules.pop(name, None)
+
+
+def test_a_module_that_nobody_changed_is_imported_once(tmp_path: Path) -> None:
+    module = tmp_path / "counts_imports.py"
+    module.write_text(
+        "import sys\nsys.imported = getattr(sys, 'imported', 0) + 1\ndef f():\n    return sys.imported\n"
+    )
+    os.utime(module, (1_700_000_000, 1_700_000_000))
+    try:
+        found = [python("counts_imports:f", folder=str(tmp_path)).value for _ in range(3)]
+        assert found == [1, 1, 1]
+    finally:
+        del sys.imported  # type: ignore[attr-defined]
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("counts_imports", None)
 
 
 def command(tmp_path: Path, *program: str, **settings: Any) -> TaskResult:

@@ -111,6 +111,7 @@ class Worker:
             msgspec.structs.replace(
                 answer,
                 cpu_s=spent.cpu_s,
+                memory_bytes=spent.memory_bytes,
                 peak_memory_bytes=spent.peak_memory_bytes,
                 io_read_bytes=spent.io_read_bytes,
                 io_written_bytes=spent.io_written_bytes,
@@ -127,7 +128,7 @@ class Worker:
             spent = self._effort.spent()
             beat = Beat(
                 cpu_s=spent.cpu_s,
-                memory_bytes=self._effort.memory_bytes(),
+                memory_bytes=spent.memory_bytes,
                 io_read_bytes=spent.io_read_bytes,
                 io_written_bytes=spent.io_written_bytes,
             )

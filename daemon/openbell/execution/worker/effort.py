@@ -16,9 +16,13 @@ _PAGE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What an attempt cost so far; `peak_memory_bytes` is of its largest process."""
+    """What an attempt cost so far; `peak_memory_bytes` is of its largest process.
+
+    `memory_bytes` is what this process holds now.
+    """
 
     cpu_s: float
+    memory_bytes: int
     peak_memory_bytes: int
     io_read_bytes: int
     io_written_bytes: int
@@ -45,29 +49,16 @@ class Effort:
     def spent(self) -> Spent:
         """Return what the attempt cost so far."""
         read, written = self._disk()
+        status = b"" if self._status is None else os.pread(self._status, _PAGE_BYTES, 0)
         child_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         of_child = child_peak * 1024 if child_peak > self._child_peak else 0
         return Spent(
             cpu_s=_cpu_s() - self._cpu_s,
-            peak_memory_bytes=max(self._peak(), of_child),
+            memory_bytes=_kib(status, b"VmRSS:"),
+            peak_memory_bytes=max(_peak(status), of_child),
             io_read_bytes=read - self._io_bytes[0],
             io_written_bytes=written - self._io_bytes[1],
         )
-
-    def memory_bytes(self) -> int:
-        """Return how much memory the process has now."""
-        return self._kib(b"VmRSS:")
-
-    def _peak(self) -> int:
-        return self._kib(b"VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    def _kib(self, name: bytes) -> int:
-        """Return a field of the process's status in bytes, 0 where it is not told."""
-        if self._status is None:
-            return 0
-        text = os.pread(self._status, _PAGE_BYTES, 0)
-        at = text.find(name)
-        return 0 if at < 0 else int(text[at + len(name) :].split(maxsplit=1)[0]) * 1024
 
     def _disk(self) -> tuple[int, int]:
         """Return bytes read from and written to disks, none where that is not told."""
@@ -84,6 +75,16 @@ def _opened(path: str, mode: int) -> int | None:
         return os.open(path, mode | os.O_CLOEXEC)
     except OSError:
         return None
+
+
+def _peak(status: bytes) -> int:
+    return _kib(status, b"VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _kib(status: bytes, name: bytes) -> int:
+    """Return a field of the process's status in bytes, 0 where it is not told."""
+    at = status.find(name)
+    return 0 if at < 0 else int(status[at + len(name) :].split(maxsplit=1)[0]) * 1024
 
 
 def _cpu_s() -> float:

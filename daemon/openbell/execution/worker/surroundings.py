@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -19,20 +19,27 @@ class Surroundings:
         self._on_terminate = on_terminate
         self._folder = _folder()
         self._environment = dict(os.environ)
+        self._encoded = dict(_encoded())
 
     def restore(self, traceparent: str = "") -> None:
         """Put signal handlers, working directory and environment back."""
         signal.signal(signal.SIGTERM, self._on_terminate)
         if _folder() != self._folder:
             os.chdir(self._folder)
+        if _encoded() != self._encoded:
+            os.environ.clear()
+            os.environ.update(self._environment)
         if traceparent:
             os.environ["TRACEPARENT"] = traceparent
-        wanted = (
-            {**self._environment, "TRACEPARENT": traceparent} if traceparent else self._environment
-        )
-        if dict(os.environ) != wanted:
-            os.environ.clear()
-            os.environ.update(wanted)
+        elif "TRACEPARENT" not in self._environment:
+            os.environ.pop("TRACEPARENT", None)
+        self._encoded = dict(_encoded())
+
+
+def _encoded() -> Mapping[bytes, bytes]:
+    """Return the environment as it is kept: reading it in public decodes each of its variables."""
+    kept: Mapping[bytes, bytes] = vars(os.environ)["_data"]
+    return kept
 
 
 def _folder() -> str:

@@ -19,6 +19,7 @@ from openbell.model.runs import NodeState, RunRecord
 from openbell.supervisor.deadline import Deadline
 from openbell.supervisor.desk import Ask
 from openbell.supervisor.dispatch import Dispatcher
+from openbell.supervisor.runs.openings import Openings
 from openbell.supervisor.runs.recovered import Recovered
 from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.services import Services
@@ -81,6 +82,7 @@ class RunContext:
     steering: Steering = field(default_factory=Steering)
     params: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    openings: Openings | None = None
     _stopped: list[anyio.CancelScope] = field(default_factory=list)
 
     @property
@@ -124,6 +126,13 @@ class RunContext:
         """Put events on record; while the disk refuses, wait."""
         if events:
             await self.services.journal.insist(*events)
+
+    async def open(self, events: Sequence[Event]) -> None:
+        """Put the beginning of an attempt on record, with others of the run where it has a loop."""
+        if self.openings is None:
+            await self.record(*events)
+        else:
+            await self.openings.record(events)
 
     async def sleep_or_stop(self, delay_s: float) -> None:
         """Return after `delay_s` seconds, or once the run is to stop."""

@@ -26,9 +26,11 @@ from openbell.supervisor.ledger import RunLedger
 from openbell.supervisor.runs.context import Completion, RunContext
 from openbell.supervisor.runs.control_work import answer_at_once
 from openbell.supervisor.runs.letters import letters_of
+from openbell.supervisor.runs.openings import Openings
 from openbell.supervisor.runs.requested import cancel_items, ended_by
 from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.runs.work import work_of
+from openbell.supervisor.runs.worker_work import WorkerWork
 from openbell.supervisor.services import Services
 
 _AT_ONCE = 256
@@ -87,6 +89,8 @@ class RunDriver:
         self._homes: dict[str, Unit] = {}
         self._at_work: dict[str, anyio.CancelScope] = {}
         self._is_told = False
+        self._openings = Openings(self._wake)
+        self._begun: dict[str, WorkerWork] = {}
 
     async def drive(self) -> RunState:
         """Return how the run ended; everything is in history then. Raises Interrupted."""
@@ -162,6 +166,7 @@ class RunDriver:
         with stop.heard_by(self._hear), stop.heard_by(self._context.hear_stop):
             if len(set(map(id, self._homes.values()))) == 1:
                 return await self._work_in(None, graph)
+            self._context.openings = self._openings
             async with anyio.create_task_group() as tasks:
                 state = await self._work_in(tasks, graph)
                 if self._in_hand:
@@ -189,18 +194,32 @@ class RunDriver:
             ends = {**self._obey(graph), **self._answer_at_once()}
             if ends:
                 self._absorb(graph.end(ends))
+            self._begin()
             self._queue()
             state = graph.outcome()
             if state is not None:
                 self._events.append(self._finished(state))
-            events, self._events = self._events, []
-            await self._context.record(*events)
+            await self._record()
             if state is not None:
                 return state
             self._start(tasks)
             if self._in_hand == len(self._done) == 0 and self._context.is_interrupted:
                 return None
             self._absorb(graph.end(await self._completed()))
+
+    async def _record(self) -> None:
+        """Put on record what was decided, and what units began meanwhile."""
+        events, self._events = self._events, []
+        opening = self._openings.take()
+        try:
+            await self._context.record(*events, *opening.events)
+            opening.is_recorded = True
+        except BaseException:
+            for work in self._begun.values():
+                work.drop()
+            raise
+        finally:
+            opening.over.set()
 
     def _absorb(self, step: Step) -> None:
         """Take in what follows from nodes that ended."""
@@ -251,9 +270,23 @@ class RunDriver:
         self._context.outcomes.update({n: end.outcome for n, end in completion.ends.items()})
         return completion.ends
 
+    def _begin(self) -> None:
+        """Begin the units whose turn comes at once, so that one transaction says so too."""
+        if self._context.is_interrupted or not self._context.may_begin:
+            return
+        for unit in self._ready:
+            if unit.kind == "task" and unit.head.for_each is None:
+                work = WorkerWork(self._context, unit)
+                opening = work.begin()
+                if opening:
+                    self._begun[unit.name] = work
+                    self._events += opening
+
     def _queue(self) -> None:
         """Say of the units that are ready and find no worker free that they wait for one."""
-        workers = [unit for unit in self._ready if unit.kind != "control"]
+        workers = [
+            unit for unit in self._ready if unit.kind != "control" and unit.name not in self._begun
+        ]
         if not workers or self._context.is_interrupted:
             return
         room = self._services.desk.room() if self._context.may_begin else 0
@@ -267,10 +300,10 @@ class RunDriver:
     def _start(self, tasks: TaskGroup | None) -> None:
         """Begin every unit that is ready; a run that is interrupted begins nothing more."""
         ready, self._ready = self._ready, []
-        if self._context.is_interrupted:
-            return
         for unit in ready:
-            if not self._may_begin(unit):
+            if unit.name not in self._begun and self._context.is_interrupted:
+                continue
+            if unit.name not in self._begun and not self._may_begin(unit):
                 self._ready.append(unit)
                 continue
             self._in_hand += 1
@@ -290,7 +323,8 @@ class RunDriver:
     async def _run_unit(self, unit: Unit) -> None:
         completion: Completion | None = None
         with self._at_work[unit.name]:
-            completion = await work_of(self._context, unit).run()
+            work = self._begun.pop(unit.name, None) or work_of(self._context, unit)
+            completion = await work.run()
         if completion is None:
             completion = await self._stopped(unit)
         del self._at_work[unit.name]
@@ -314,7 +348,7 @@ class RunDriver:
             alone = self._alone
             await self._run_unit(alone)
             self._alone = None
-        elif not (self._done or has_instant or self._is_told):
+        elif not (self._done or has_instant or self._is_told or self._openings):
             self._has_done = anyio.Event()
             await self._has_done.wait()
         done, self._done = self._done, []

@@ -21,7 +21,7 @@ from openbell.model.traces import node_traceparent
 from openbell.sdk.errors import FatalError, TransientError
 from openbell.sdk.values import to_us
 from openbell.supervisor.attempts import Attempt, AttemptResult
-from openbell.supervisor.desk import Ask, leases_of
+from openbell.supervisor.desk import Ask, GiveBack, leases_of
 from openbell.supervisor.dispatch import Frame
 from openbell.supervisor.runs.context import Completion, RunContext
 
@@ -38,6 +38,33 @@ class WorkerWork:
         self._failures = 0
         self._checkpoint: Checkpoint | None = None
         self._is_taken_up = False
+        self._begun: tuple[Attempt, GiveBack] | None = None
+
+    def begin(self) -> Sequence[Event]:
+        """Begin the first attempt if that waits for nothing; return what says so, else nothing.
+
+        It must be on record before `run`; where it cannot be, `drop` what was begun.
+        """
+        context, unit = self._context, self._unit
+        if unit.kind != "task" or self._known or context.run.retry_of is not None:
+            return ()
+        try:
+            call = context.dispatch.call(context.run, unit.head, self._frame(1))
+        except FatalError:
+            return ()  # `run` comes to the same, and tells
+        give_back = context.services.desk.turn_now(self._ask(call))
+        if give_back is None:
+            return ()
+        attempt = self._made(call)
+        self._begun = attempt, give_back
+        return self._opening(attempt, 1)
+
+    def drop(self) -> None:
+        """Give up what was begun: its turn is somebody else's."""
+        if self._begun is not None:
+            _, give_back = self._begun
+            self._begun = None
+            give_back(None, None, None)
 
     async def run(self) -> Completion:
         """Return how the chain ended; only that is left to record."""
@@ -112,39 +139,58 @@ class WorkerWork:
     async def _attempt(self) -> AttemptResult | None:
         """Return how an attempt ended, None when the run was interrupted before it began."""
         context, unit = self._context, self._unit
-        number = self._attempts + 1
-        task = await self._task(number)
         async with AsyncExitStack() as held:
-            if not await self._has_turn(held, task):
+            attempt = await self._begin(held)
+            if attempt is None:
                 return None
-            self._attempts = number
-            attempt = Attempt(
-                context.services,
-                task,
-                job=context.job,
-                policy=unit.head.retry,
-                checkpoint=self._checkpoint,
-            )
-            result = await attempt.run(
-                context.stop,
-                strictest(unit.nodes),
-                opening=self._changes(NodeState.RUNNING, attempt=number),
-            )
+            self._attempts += 1
+            result = await attempt.run(context.stop, strictest(unit.nodes))
         self._checkpoint = attempt.checkpoint
         return result
 
-    async def _task(self, number: int) -> ChainTask | NodeCall:
-        """Return the task of attempt `number`; raises FatalError for what is not there."""
+    async def _begin(self, held: AsyncExitStack) -> Attempt | None:
+        """Return the next attempt, its beginning on record and its turn in `held`."""
+        if self._begun is not None:
+            attempt, give_back = self._begun
+            self._begun = None
+            held.push(give_back)
+            return attempt
+        number = self._attempts + 1
+        task = await self._task(number)
+        if not await self._context.has_turn(held, self._ask(task)):
+            return None
+        attempt = self._made(task)
+        await self._context.open(self._opening(attempt, number))
+        return attempt
+
+    def _made(self, task: ChainTask | NodeCall) -> Attempt:
+        context = self._context
+        return Attempt(
+            context.services,
+            task,
+            job=context.job,
+            policy=self._unit.head.retry,
+            checkpoint=self._checkpoint,
+        )
+
+    def _opening(self, attempt: Attempt, number: int) -> Sequence[Event]:
+        return (*attempt.opening(), *self._changes(NodeState.RUNNING, attempt=number))
+
+    def _frame(self, number: int) -> Frame:
         context, services, run = self._context, self._context.services, self._context.run
-        unit = self._unit
-        frame = Frame(
+        return Frame(
             attempt=number,
             attempt_id=services.ids.attempt(to_us(services.clock.now())),
-            traceparent=node_traceparent(run.trace_id, run.run_id, unit.name, number),
+            traceparent=node_traceparent(run.trace_id, run.run_id, self._unit.name, number),
             params=context.params,
             environment=context.environment,
             outputs=context.outputs,
         )
+
+    async def _task(self, number: int) -> ChainTask | NodeCall:
+        """Return the task of attempt `number`; raises FatalError for what is not there."""
+        context, unit, run = self._context, self._unit, self._context.run
+        frame = self._frame(number)
         if unit.kind == "task":
             return context.dispatch.call(run, unit.head, frame)
         dataset = context.dispatch.dataset(unit, context.pipeline)
@@ -154,11 +200,11 @@ class WorkerWork:
             run, unit, covered, self._checkpoint, dataset=dataset, frame=frame
         )
 
-    async def _has_turn(self, held: AsyncExitStack, task: ChainTask | NodeCall) -> bool:
-        """Wait for the unit's turn; return whether the run goes on then."""
+    def _ask(self, task: ChainTask | NodeCall) -> Ask:
+        """Return what asks for the unit's turn."""
         context, head = self._context, self._unit.head
         is_live = isinstance(task, ChainTask) and task.live
-        ask = Ask(
+        return Ask(
             run_id=context.run.run_id,
             node=head.name,
             pipeline=context.run.pipeline,
@@ -168,7 +214,6 @@ class WorkerWork:
             owns_worker=is_live,
             kind=kind_of(context.run, head) if self._unit.kind == "task" else "",
         )
-        return await context.has_turn(held, ask)
 
     async def _retry(self, failed: Failed, result: AttemptResult) -> Completion | None:
         """Wait for the next attempt; return how the chain ended if there is none."""
