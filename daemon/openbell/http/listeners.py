@@ -19,8 +19,9 @@ _PROBE_S = 1.0
 
 @contextmanager
 def unix_listener(path: Path, *, group: str | int | None = None) -> Iterator[socket.socket]:
-    """Yield a socket bound to `path`, mode 0660, of `group` if given; the file goes at the end.
+    """Yield a socket that listens on `path`, mode 0660, of `group` if given; the file goes at the end.
 
+    Whoever finds the file can connect, and is answered once somebody accepts.
     A file that nobody listens on any more is replaced. Raises SettingsError when the path is too
     long, somebody listens there, or something else stands in the way.
     """
@@ -96,7 +97,7 @@ def _clear(path: Path) -> None:
 
 
 def _bind(listener: socket.socket, path: Path, group: str | int | None) -> int:
-    """Bind, so that nobody outside the owner and the group could ever connect."""
+    """Bind and listen, so that nobody outside the owner and the group could ever connect."""
     umask = os.umask(0o177)
     try:
         listener.bind(os.fspath(path))
@@ -117,6 +118,7 @@ def _bind(listener: socket.socket, path: Path, group: str | int | None) -> int:
                 f"cannot give the socket to group {group!r}: {reason}", key="daemon.socket_group"
             ) from error
     path.chmod(0o660)
+    listener.listen()
     return path.lstat().st_ino
 
 
