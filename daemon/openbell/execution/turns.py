@@ -112,6 +112,11 @@ class Turns:
         """Return how many slots of a pool are out."""
         return self._taken.get(pool, 0)
 
+    def free_in(self, pool: str) -> int:
+        """Return how many slots of a pool are neither out nor waited for."""
+        awaited = sum(ticket.want.pool == pool for ticket in self._waiting.values())
+        return max(0, self._slots(pool) - self.taken(pool) - awaited)
+
     def resize(self, *, max_workers: int, pools: Mapping[str, int]) -> None:
         """Use other limits from now on; what is out stays out until it is given back."""
         self._max_workers = max_workers

@@ -137,6 +137,10 @@ class Desk:
         """Return how many more units would get a worker at once."""
         return max(0, self._turns.free - len(self._turns.waiting()))
 
+    def room_in(self, pool: str) -> int:
+        """Return how many more units would get a slot of a pool at once."""
+        return self._turns.free_in(pool)
+
     def prioritise(self, run_id: str, priority: int) -> int:
         """Give what waits of a run another priority; return how many units that were."""
         if not LOWEST <= priority <= HIGHEST:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import anyio
 import pytest
-from doubles.scripted import REGISTRY, World, fail, world
+from doubles.scripted import REGISTRY, World, fail, spec_of, world
 
 from openbell.model.control import Submission, UnknownPipelineError, UnknownRunError
 from openbell.model.explanations import Explanation
 from openbell.model.pipelines import Node, Pipeline
 from openbell.operators.control import CONTROL
+from openbell.sdk import SessionTable
 from openbell.supervisor.explain.explainer import Explainer, UnknownNodeError
 from openbell.supervisor.explain.waits import LOOK_S, Waits
 
@@ -53,6 +55,28 @@ async def test_a_run_in_the_queue_is_told_its_place_and_who_is_before_it() -> No
     assert found.sentences[0].ids == {"run": third, "active": first}
     assert "it is number 2 in the queue" in found.sentences[0].text
     assert told(found)["submitted"] == "it was submitted by api"
+
+
+async def test_a_run_that_is_taken_up_waits_for_no_other() -> None:
+    task = Node(name="work", op="task", settings={"of": "${session}"})
+    registry = replace(REGISTRY, operators={"task": spec_of("task", "task")})
+    async with world(flow(task), registry=registry) as at:
+        at.services.sessions = _Unknown()
+        found = await explainer(at).run(
+            await submit(at, session=date(2026, 1, 5), calendar="WEEKDAYS")
+        )
+    assert found.sentences[0].what == "taken_up"
+
+
+class _Unknown:
+    """Sessions that are still being computed."""
+
+    async def between(self, *_: object) -> SessionTable:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def require(self, *_: object) -> None:
+        """Nobody comes as far as this."""
 
 
 async def test_a_paused_pipeline_is_the_first_reason() -> None:

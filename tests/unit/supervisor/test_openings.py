@@ -9,14 +9,21 @@ from pathlib import Path
 
 import anyio
 import pytest
-from doubles.scripted import REGISTRY, Answer, spec_of, world
+from doubles.scripted import (
+    REGISTRY,
+    Answer,
+    deployment,
+    node_states,
+    run_state,
+    spec_of,
+    world,
+)
 from typing_extensions import override
 
 from openbell.execution.protocol import Done, NodeCall, NodeEnd
 from openbell.history.errors import HistoryWriteError
 from openbell.model.control import Submission
 from openbell.model.events import AttemptStarted, Event, NodeChanged, StoredEvent
-from openbell.model.history import History
 from openbell.model.pipelines import Node, Pipeline
 from openbell.model.runs import NodeState, RunState, Totals
 from openbell.supervisor.runs.openings import Openings
@@ -148,7 +155,7 @@ async def test_an_end_and_what_begins_after_it_are_one_transaction() -> None:
     async with world(flow, scripts=[work], history=history, registry=TASKS) as at:
         run = await at.engine.submit(Submission(pipeline="tasks"))
         await at.settle()
-        assert (await _state(history, run.run_id)) is RunState.SUCCESS
+        assert await run_state(at, run.run_id) is RunState.SUCCESS
     found = next(group for group in history.together if "a success" in group)
     assert found[-2:] == ["b attempt", "b running"]
 
@@ -170,10 +177,24 @@ async def test_a_unit_whose_beginning_the_disk_does_not_take_gives_its_turn_back
     history.failures = []
     async with world(flow, scripts=[work], history=history, registry=TASKS) as at:
         await at.settle()
-        assert (await _state(history, run.run_id)) is RunState.SUCCESS
+        assert await run_state(at, run.run_id) is RunState.SUCCESS
 
 
-async def _state(history: History, run_id: str) -> RunState:
-    run = await history.run(run_id)
-    assert run is not None
-    return run.state
+async def test_what_waits_for_a_slot_of_its_pool_is_queued() -> None:
+    release = anyio.Event()
+
+    async def hold(task: NodeCall, *_: object) -> Answer:
+        await release.wait()
+        return await work(task)
+
+    node = Node(name="a", op="task", pool="vendor")
+    flow = Pipeline(name="tasks", nodes=(node, replace(node, name="b")), max_active_runs=2)
+    configured = replace(deployment(flow), pools={"vendor": 1})
+    async with world(configured=configured, scripts=[hold], registry=TASKS) as at:
+        runs = [await at.engine.submit(Submission(pipeline="tasks")) for _ in range(2)]
+        await at.settle()
+        states = [await node_states(at, run.run_id) for run in runs]
+        assert states == [{"a": "running", "b": "queued"}, {"a": "queued", "b": "queued"}]
+        release.set()
+        await at.settle()
+        assert [await run_state(at, run.run_id) for run in runs] == [RunState.SUCCESS] * 2

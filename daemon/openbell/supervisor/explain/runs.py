@@ -93,6 +93,9 @@ def _standing(facts: RunFacts, queue: QueueFacts) -> list[Sentence]:
 
 
 def _in_line(facts: RunFacts, queue: QueueFacts) -> Sentence:
+    if facts.run.run_id in queue.active:
+        text = "it is being taken up: what it knows by itself, like its session, is looked up"
+        return _say("taken_up", text, facts)
     most = facts.pipeline.max_active_runs if facts.pipeline else 1
     if not queue.active:
         return _say("queued", "it begins at once", facts)

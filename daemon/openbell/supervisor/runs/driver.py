@@ -6,8 +6,8 @@ then starts what became ready. So nothing begins before what it needs is on disk
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -30,7 +30,7 @@ from openbell.supervisor.runs.openings import Openings
 from openbell.supervisor.runs.requested import cancel_items, ended_by
 from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.runs.work import work_of
-from openbell.supervisor.runs.worker_work import WorkerWork
+from openbell.supervisor.runs.worker_work import WorkerWork, pool_of
 from openbell.supervisor.services import Services
 
 _AT_ONCE = 256
@@ -283,19 +283,29 @@ class RunDriver:
                     self._events += opening
 
     def _queue(self) -> None:
-        """Say of the units that are ready and find no worker free that they wait for one."""
+        """Say of units that are ready and find no worker or slot free that they wait for one."""
         workers = [
             unit for unit in self._ready if unit.kind != "control" and unit.name not in self._begun
         ]
         if not workers or self._context.is_interrupted:
             return
-        room = self._services.desk.room() if self._context.may_begin else 0
-        for unit in workers[room:]:
+        for unit in self._without_room(workers):
             known = self._context.before.nodes.get(unit.name)
             if known is None or known.state in {NodeState.PENDING, NodeState.RUNNING}:
                 self._events += [
                     self._context.change(node.name, NodeState.QUEUED) for node in unit.nodes
                 ]
+
+    def _without_room(self, units: Sequence[Unit]) -> Iterator[Unit]:
+        """Yield the units that will wait for a worker or for a slot of their pool."""
+        desk, taken = self._services.desk, Counter[str | None]()
+        room = desk.room() if self._context.may_begin else 0
+        for unit in units:
+            pool = pool_of(unit)
+            if taken.total() < room and (pool is None or taken[pool] < desk.room_in(pool)):
+                taken[pool] += 1
+            else:
+                yield unit
 
     def _start(self, tasks: TaskGroup | None) -> None:
         """Begin every unit that is ready; a run that is interrupted begins nothing more."""

@@ -209,7 +209,7 @@ class WorkerWork:
             node=head.name,
             pipeline=context.run.pipeline,
             priority=context.priority,
-            pool=next((node.pool for node in self._unit.nodes if node.pool), None),
+            pool=pool_of(self._unit),
             leases=leases_of(task) if isinstance(task, ChainTask) else (),
             owns_worker=is_live,
             kind=kind_of(context.run, head) if self._unit.kind == "task" else "",
@@ -316,6 +316,11 @@ class WorkerWork:
         return [
             self._context.change(node.name, state, attempt=attempt) for node in self._unit.nodes
         ]
+
+
+def pool_of(unit: Unit) -> str | None:
+    """Return the pool that a unit needs a slot of, if any."""
+    return next((node.pool for node in unit.nodes if node.pool), None)
 
 
 def strictest(nodes: Sequence[Node]) -> Node | None:
