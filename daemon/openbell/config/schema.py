@@ -249,7 +249,9 @@ class DaemonSection(Section):
 
     max_workers: Int = Field(default=2, ge=1, le=256, description="worker processes at most")
     worker_idle: Duration = Field(default=60.0, description="an idle worker ends after this")
-    worker_max_tasks: Int = Field(default=1000, ge=1, description="a worker is replaced after this")
+    worker_max_tasks: Int = Field(
+        default=10_000, ge=1, description="a worker is replaced after this"
+    )
     worker_max_age: Duration = Field(default=3600.0, description="a worker is replaced after this")
     worker_max_memory_mb: Int = Field(
         default=4096, ge=64, description="a worker that holds more is replaced"

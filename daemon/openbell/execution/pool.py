@@ -43,7 +43,7 @@ class PoolLimits:
 
     max_workers: int = 2
     idle_s: float = 60.0
-    max_tasks: int = 1000
+    max_tasks: int = 10_000
     max_age_s: float = 3600.0
     max_memory_bytes: int = 4096 * 1024 * 1024
     silent_s: float = 300.0

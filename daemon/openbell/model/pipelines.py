@@ -181,7 +181,7 @@ class DaemonOptions:
 
     max_workers: int = 2
     worker_idle_s: float = 60.0
-    worker_max_tasks: int = 1000
+    worker_max_tasks: int = 10_000
     worker_max_age_s: float = 3600.0
     worker_max_memory_mb: int = 4096
     drain_timeout_s: float = 60.0
