@@ -50,13 +50,13 @@ def spawn_and_hang(pid_file: str) -> None:
     time.sleep(300)
 
 
-def talk(lines: int) -> None:
+def talk(lines: int, width: int = 90) -> None:
     print("to stdout")
     print("to stderr", file=sys.stderr)
     logging.getLogger("vendor").warning("to %s", "logging")
     subprocess.run(["echo", "from a child"], check=True)
     for number in range(lines):
-        print(f"line {number} " + "x" * 90)
+        print(f"line {number} " + "x" * width)
 
 
 def allocate(size_mb: int) -> int:

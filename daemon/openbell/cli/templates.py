@@ -96,7 +96,7 @@ def render(
 
 
 def _template(name: str) -> Template:
-    from openbell.config.problems import nearest
+    from openbell.config.invalid import nearest
     from openbell.config.template_file import read_template
     from openbell.plugin_host import load_plugins
     from openbell.sdk.errors import SettingsError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from openbell.config.graph import cycle
-from openbell.config.problems import Problems, nearest
+from openbell.config.invalid import nearest
+from openbell.config.problems import Problems
 from openbell.config.schema import PipelineSection
 from openbell.config.tree import Path
 from openbell.model.pipelines import Node, Pipeline

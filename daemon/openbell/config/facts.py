@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
-from openbell.config.problems import Problems, shown
+from openbell.config.invalid import shown
+from openbell.config.problems import Problems
 from openbell.config.tree import Path
 from openbell.model.facts import SESSION_FACTS, is_reserved, since_argument
 

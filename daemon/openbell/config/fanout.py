@@ -7,7 +7,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from openbell.config.facts import facts_in
-from openbell.config.problems import Problems, nearest, shown
+from openbell.config.invalid import nearest, shown
+from openbell.config.problems import Problems
 from openbell.config.substitution import params_in
 from openbell.config.tree import Path, Plain
 from openbell.config.uses import placed

@@ -66,6 +66,11 @@ def _edges(value: object) -> object:
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return dict.fromkeys(value, ())
     if isinstance(value, dict):
+        shut = [name for name, outcomes in value.items() if outcomes == []]
+        if shut:
+            raise ValueError(
+                f"the edge from {shut[0]!r} opens for no outcome: list those it opens for"
+            )
         return {name: listed(outcomes) for name, outcomes in value.items()}
     raise ValueError("must be a list of nodes, or a mapping of nodes to outcomes")
 

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from openbell.config.facts import facts_in
 from openbell.config.fanout import ITEM, FanoutReader
+from openbell.config.invalid import nearest
 from openbell.config.node_schema import NodeSection, RetrySection
 from openbell.config.plugins import Registry, refusal_of
-from openbell.config.problems import Problems, nearest
+from openbell.config.problems import Problems
 from openbell.config.substitution import fill_params, param_names, params_in
 from openbell.config.tree import Path, Plain
 from openbell.model.facts import SESSION_FACTS

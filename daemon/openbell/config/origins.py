@@ -12,10 +12,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from openbell.config.fields import entry_model, field_model, is_listed
+from openbell.config.invalid import MASK
 from openbell.config.load import Loaded
 from openbell.config.node_schema import NodeSection
 from openbell.config.plugins import Registry
-from openbell.config.problems import MASK
 from openbell.config.schema import Configuration, PipelineSection
 from openbell.config.tree import Path, Plain, Tree, key_path
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from openbell.config.fields import Name, known_keys
-from openbell.config.problems import Problems, nearest
+from openbell.config.invalid import nearest
+from openbell.config.problems import Problems
 from openbell.config.schema import (
     VERSION,
     CalendarsSection,

@@ -13,10 +13,11 @@ from openbell.config.crossings import check_crossings
 from openbell.config.facts import check_names
 from openbell.config.fanout import FanoutReader
 from openbell.config.graph import cycle, in_order
+from openbell.config.invalid import nearest
 from openbell.config.nodes import NodeReader
 from openbell.config.parts import Parts
 from openbell.config.plugins import Registry
-from openbell.config.problems import Problems, nearest
+from openbell.config.problems import Problems
 from openbell.config.rehearsals import read_rehearsal
 from openbell.config.schedules import ScheduleReader
 from openbell.config.schema import DatasetSection, JobSection, PipelineSection, StorageSection

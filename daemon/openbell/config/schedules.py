@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from openbell.calendars.names import CalendarCatalog
-from openbell.config.problems import Problems, nearest
+from openbell.config.invalid import nearest
+from openbell.config.problems import Problems
 from openbell.config.schedule_schema import MissedSection, ScheduleSection, ShortSchedule
 from openbell.config.tree import Path
 from openbell.model.schedules import MissedRule, ScheduleUse

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from openbell.config.problems import Problems, nearest
+from openbell.config.invalid import nearest
+from openbell.config.problems import Problems
 from openbell.config.tree import Path, Plain, Tree
 from openbell.model.facts import since_argument
 
@@ -156,7 +158,7 @@ def fill_params(value: Plain, params: Mapping[str, Any]) -> Plain:
     """Return `value` (plain JSON) with every `${param}` filled in and `$${` written as `${`.
 
     Text that is one `${param}` becomes the parameter itself, whatever its type; within longer
-    text it is written out. Raises KeyError for a parameter that is not there.
+    text it is written out, what is no text as JSON. Raises KeyError for a parameter that is not there.
     """
     return _rewrite(value, lambda name: params[name])
 
@@ -183,4 +185,8 @@ def _rewrite(value: Plain, answer: Callable[[str], Any]) -> Plain:
     whole = _PARAM.fullmatch(value)
     if whole is not None and whole[1] is not None:
         return answer(whole[1])
-    return _PARAM.sub(lambda m: "${" if m[1] is None else str(answer(m[1])), value)
+    return _PARAM.sub(lambda m: "${" if m[1] is None else _out(answer(m[1])), value)
+
+
+def _out(value: Plain) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)

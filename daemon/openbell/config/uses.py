@@ -12,9 +12,10 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import to_jsonable_python
 
 from openbell.config.fields import known_keys
+from openbell.config.invalid import nearest
 from openbell.config.parts import Parts
 from openbell.config.plugins import Registry, refusal_of
-from openbell.config.problems import Problems, nearest
+from openbell.config.problems import Problems
 from openbell.config.schema import ProviderSection, StorageSection
 from openbell.config.tree import Path
 from openbell.model.pipelines import Pacing, ProviderUse, StorageUse

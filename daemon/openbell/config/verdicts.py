@@ -36,6 +36,7 @@ def check_edges(
                         problems.add_unknown(at, f"outcome of node {other!r}", outcome, known)
             if other in takers and node.op != "quarantine":
                 takers[other].append(node)
+        _check_compared(node, problems, (*path, name))
         role = registry.operators[node.op].role
         if role in {"transform", "sink"} and not node.needs:
             message = f"nothing reaches this node: a {role} needs a node before it"
@@ -43,6 +44,14 @@ def check_edges(
     for name, gate in gates.items():
         _check_gate(gate, takers[name], problems, (*path, name))
     _check_forks(registry, problems, nodes, path)
+
+
+def _check_compared(node: Node, problems: Problems, path: Path) -> None:
+    """Note a branch by a node that may not have ended when it is asked."""
+    of = node.settings.get("of")
+    if node.op == "branch" and isinstance(of, str) and "${" not in of and of not in node.needs:
+        message = f"it compares what {of!r} made, and does not wait for it"
+        problems.add((*path, "of"), message, "add it to needs")
 
 
 def _check_forks(

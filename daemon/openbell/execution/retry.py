@@ -25,9 +25,9 @@ def error_class(kind: str, *, is_retryable: bool) -> ErrorClass | None:
     """Return the class of an error of `kind`; None for one that no policy retries.
 
     An error that openbell does not know, such as whatever a function raised, is transient unless
-    who raised it says that trying again cannot help.
+    who raised it says that trying again cannot help. A deadline that has passed does not come back.
     """
-    if kind in _FATAL:
+    if kind in _FATAL or (kind == "timeout" and not is_retryable):
         return None
     found = _CLASS_OF.get(kind)
     if found is not None:

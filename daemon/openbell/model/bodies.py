@@ -9,13 +9,8 @@ from typing import Any
 import msgspec
 
 from openbell.model.events import Event
-from openbell.model.runs import LogLine
+from openbell.model.runs import LOG_LINE_BYTES, MAX_LOG_BYTES, LogLine
 from openbell.sdk.values import Receipt
-
-MAX_LOG_BYTES = 1024 * 1024
-"""How many bytes of log text history keeps of one attempt."""
-
-_LINE_OVERHEAD_BYTES = 32
 
 
 def encode_event(event: Event) -> bytes:
@@ -73,7 +68,7 @@ def keep_lines(
     kept: list[LogLine] = []
     size_bytes = 0
     for index, line in enumerate(lines):
-        line_bytes = len(line.text.encode()) + _LINE_OVERHEAD_BYTES
+        line_bytes = len(line.text.encode()) + LOG_LINE_BYTES
         if used_bytes + size_bytes + line_bytes > limit_bytes:
             if used_bytes <= limit_bytes:
                 kept.append(_truncated(line, limit_bytes))

@@ -185,6 +185,13 @@ class Checkpoint:
     at: datetime | None = None
 
 
+MAX_LOG_BYTES = 1024 * 1024
+"""How many bytes of log are kept of one attempt."""
+
+LOG_LINE_BYTES = 32
+"""What a line counts besides its text: an attempt has 32,000 lines at most, however short."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One line that a node's code wrote. `stream` is stdout, stderr or log."""

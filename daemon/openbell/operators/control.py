@@ -7,12 +7,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
+from openbell.operators.settings import WEB, Word
 from openbell.sdk.hooks import OperatorSpec
 from openbell.sdk.settings import PluginSettings
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _LONGEST_S = 366 * 86_400.0
-_RESERVED = ("failed", "skipped")
 
 
 def seconds(value: object) -> float:
@@ -35,7 +35,7 @@ def _is_label(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
-Label = Annotated[str, AfterValidator(_is_label)]
+Label = Annotated[Word, AfterValidator(_is_label)]
 
 
 class NoopSettings(PluginSettings):
@@ -56,7 +56,9 @@ class WaitSettings(PluginSettings):
     url: str | None = Field(default=None, description="it answers with a status below 400")
     until: AwareDatetime | None = Field(default=None, description="an instant, with its zone")
     seconds: Seconds | None = Field(default=None, description="since the node began")
-    poll: Seconds = Field(default=30.0, description="how often a file or URL is looked at")
+    poll: Annotated[Seconds, Field(ge=0.1)] = Field(
+        default=30.0, description="how often a file or URL is looked at"
+    )
     deadline: Seconds | None = Field(
         default=None, description="fails after that long; unset: never"
     )
@@ -66,6 +68,8 @@ class WaitSettings(PluginSettings):
         things = (self.file, self.dataset, self.url, self.until, self.seconds)
         if sum(thing is not None for thing in things) != 1:
             raise ValueError("give exactly one of file, dataset, url, until and seconds")
+        if self.url is not None and not self.url.startswith(WEB):
+            raise ValueError("url begins with http:// or https://")
         return self
 
 
@@ -82,11 +86,17 @@ class BranchSettings(PluginSettings):
     )
     otherwise: Label = Field(default="otherwise", description="the label when no case fits")
 
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if ("value" in self.model_fields_set) is (self.of is not None):
+            raise ValueError("say what is compared: give value or of, one of them")
+        return self
+
 
 class ApproveSettings(PluginSettings):
     """`op: approve`."""
 
-    question: str = Field(default="go on?", description="what a person is asked")
+    question: Word = Field(default="go on?", description="what a person is asked")
     labels: tuple[Label, ...] = Field(
         default=("approved", "rejected"), min_length=1, description="the answers there are"
     )
@@ -95,16 +105,32 @@ class ApproveSettings(PluginSettings):
         default=None, description="the answer after the deadline; unset: the node fails"
     )
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        given = self.on_deadline
+        if given is not None and given not in self.labels and "${" not in f"{given}{self.labels}":
+            known = ", ".join(self.labels)
+            raise ValueError(f"on_deadline is one of labels ({known}), not {given!r}")
+        if given is not None and self.deadline is None:
+            raise ValueError("on_deadline needs a deadline")
+        return self
+
 
 class NotifySettings(PluginSettings):
     """`op: notify`."""
 
-    message: str = Field(description="what is told; in the node's log in any case")
+    message: Word = Field(description="what is told; in the node's log in any case")
     level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="of the log line"
     )
     webhook: str | None = Field(default=None, description="a URL that gets it as JSON by POST")
     timeout: Seconds = Field(default=10.0, description="how long the webhook may take")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.webhook is not None and not self.webhook.startswith(WEB):
+            raise ValueError("webhook begins with http:// or https://")
+        return self
 
 
 class PipelineSettings(PluginSettings):

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from openbell.sdk.settings import PluginSettings
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+WEB = ("http://", "https://", "${")
+"""How a URL may begin: a parameter may hold one."""
+
+
+def written(value: object) -> object:
+    """Return a number, true or false as text, as JSON writes it; anything else as it is."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
+
+
+Word = Annotated[str, BeforeValidator(written, json_schema_input_type=str | float | bool)]
+"""Text for programs, people and the wire: a number, also that of a parameter, is written out."""
 
 
 class IngestSettings(PluginSettings):
@@ -64,14 +78,18 @@ class PythonSettings(PluginSettings):
     )
 
 
+def _way(value: object) -> str:
+    return "[list]" if isinstance(value, list | tuple) else "[text]"
+
+
 class CommandSettings(PluginSettings):
     """`op: command`."""
 
-    command: list[str] | str = Field(
-        description="program and arguments; text only with shell: true"
-    )
+    command: Annotated[
+        Annotated[list[Word], Tag("[list]")] | Annotated[str, Tag("[text]")], Discriminator(_way)
+    ] = Field(description="program and arguments; text only with shell: true")
     shell: bool = Field(default=False, description="whether /bin/sh reads the command")
-    env: dict[str, str] = Field(default_factory=dict, description="more environment")
+    env: dict[str, Word] = Field(default_factory=dict, description="more environment")
     cwd: str | None = Field(default=None, description="where it runs; else an empty folder")
     success_codes: list[int] = Field(default=[0], description="exit codes that are success")
     outcomes: dict[int, str] = Field(
@@ -121,7 +139,7 @@ class HttpSettings(PluginSettings):
 
     url: str = Field(min_length=1, description="http:// or https://")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    headers: dict[str, str] = Field(default_factory=dict, description="headers, no secrets")
+    headers: dict[str, Word] = Field(default_factory=dict, description="headers, no secrets")
     secret_headers: dict[str, SecretSource] = Field(
         default_factory=dict, description="headers whose values no definition may hold"
     )
@@ -129,7 +147,7 @@ class HttpSettings(PluginSettings):
         default_factory=dict, description="what stands behind the ? of the URL"
     )
     json_body: Any = Field(default=None, alias="json", description="the body, as JSON")
-    body: str | None = Field(default=None, description="the body, as text")
+    body: Word | None = Field(default=None, description="the body, as text")
     expect: list[int] = Field(
         default_factory=list, description="statuses that are success; by default 200 to 299"
     )
@@ -149,7 +167,7 @@ class HttpSettings(PluginSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not self.url.startswith(("http://", "https://", "${")):
+        if not self.url.startswith(WEB):
             raise ValueError("url begins with http:// or https://")
         if self.json_body is not None and self.body is not None:
             raise ValueError("give json or body, not both")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from openbell.config.invalid import in_a_sentence
 from openbell.config.substitution import fill_params, param_names
 from openbell.execution.chains import Unit
 from openbell.execution.protocol import (
@@ -138,7 +139,8 @@ class Dispatcher:
         try:
             checked = spec.settings_model.model_validate(_filled(node.settings, params))
         except ValidationError as error:
-            raise FatalError(f"its settings do not fit: {error}") from error
+            told = in_a_sentence(spec.settings_model, error)
+            raise FatalError(f"its settings do not fit: {told}") from error
         return checked.model_dump()
 
     def call(self, run: RunRecord, node: Node, frame: Frame) -> NodeCall:

@@ -19,7 +19,9 @@ import pytest
 from openbell.execution.pool import PoolLimits, StopSignal, WorkerPool
 from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import Ask, CallTask, Done, Failed, FromWorker, Logged
+from openbell.execution.worker.output import MAX_LINES
 from openbell.model.events import Event, WorkerStopped
+from openbell.model.runs import LOG_LINE_BYTES, MAX_LOG_BYTES
 from openbell.sdk.clock import SystemClock
 
 pytestmark = pytest.mark.integration
@@ -205,6 +207,16 @@ async def test_a_flood_of_output_is_bounded_and_counted(tmp_path: Path) -> None:
         after = Ear()
         await at.call("talk", after, lines=1)
         assert "to stdout" in after.lines()
+
+
+async def test_a_flood_of_short_lines_comes_in_small_portions_and_ends_soon(tmp_path: Path) -> None:
+    async with pool_of(tmp_path) as at:
+        ear = Ear()
+        await at.call("talk", ear, lines=400_000, width=0)
+        assert len(ear.lines()) * LOG_LINE_BYTES <= MAX_LOG_BYTES
+        assert "output truncated" in ear.lines()[-1]
+        portions = [len(m.lines) for m in ear.heard if isinstance(m, Logged)]
+        assert max(portions) <= MAX_LINES
 
 
 async def test_idle_workers_go_and_worn_ones_are_replaced(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from doubles import story
 
 from openbell.history.store import HistoryStore
 from openbell.model import events as ev
-from openbell.model.bodies import MAX_LOG_BYTES
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError, RunFilter
-from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
+from openbell.model.runs import MAX_LOG_BYTES, IllegalStepError, NodeState, RunState, Totals
 from openbell.supervisor.intake import queued
 
 pytestmark = pytest.mark.integration

@@ -15,6 +15,7 @@ from openbell.config.load import Document, Seams, load
 from openbell.config.reader import read_text
 from openbell.config.verdicts import outcomes_of
 from openbell.model.pipelines import Node, Pipeline, Rehearsal
+from openbell.operators.control import BranchSettings
 from openbell.sdk.errors import SettingsError
 from openbell.sdk.hooks import OperatorSpec
 from openbell.sdk.settings import NoSettings, PluginSettings
@@ -64,6 +65,7 @@ EXTRA = {
         _spec("ask", "control", Ask, any_outcome=True),
         _spec("choose", "control", Choose, any_outcome=True),
         _spec("run", "task", Run),
+        _spec("branch", "control", BranchSettings, any_outcome=True),
     )
 }
 REGISTRY = replace(RegistryDouble(), operators={**RegistryDouble().operators, **EXTRA})
@@ -288,6 +290,23 @@ def test_the_engine_has_a_word_about_graphs() -> None:
         load(document, registry=REGISTRY, env={}, seams=seams)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "      a: {op: noop}\n      b: {op: noop, needs: {a: []}}\n",
+            "the edge from 'a' opens for no outcome: list those it opens for",
+        ),
+        (
+            "      a: {op: noop}\n      b: {op: branch, of: a}\n",
+            "nodes.b.of: it compares what 'a' made, and does not wait for it (add it to needs)",
+        ),
+    ],
+)
+def test_what_can_never_go_on_is_refused(text: str, message: str) -> None:
+    assert any(message in found for found in wrong(text))
+
+
 FORK = "      f: {op: fork, outcomes: [left, right]}\n"
 
 
@@ -326,7 +345,7 @@ def test_ways_that_exclude_each_other_meet_in_no_node() -> None:
     one(ways + "      c: {op: noop, needs: {a: success}}\n")
     one(
         FORK + "      a: {op: noop, needs: {f: [left, right]}}\n"
-        "      b: {op: noop, needs: {f: right, a: []}}\n"
+        "      b: {op: noop, needs: {f: right, a: success}}\n"
     )
 
 

@@ -32,6 +32,8 @@ TRIED = AttemptRecord(
         (("transient",), "error", True, True),
         (("transient",), "timeout", True, False),
         (("timeout",), "timeout", True, True),
+        (("timeout",), "timeout", False, False),
+        (("any",), "timeout", False, False),
         (("rate_limited",), "quota_exhausted", True, True),
         (("worker_lost",), "worker_lost", True, True),
         (("transient", "timeout"), "data", False, False),

@@ -211,6 +211,17 @@ async def test_a_url_is_asked_until_it_is_there() -> None:
         assert [call.arguments["url"] for call in calls.asked] == ["http://x/y"] * 4
 
 
+async def test_a_wait_for_a_url_that_gives_up_tells_what_the_last_look_found() -> None:
+    settings = {"url": "http://x/y", "poll": 4, "deadline": 10}
+    node = Node(name="up", op="wait", settings=settings)
+    async with world(Pipeline(name="flow", nodes=(node,)), registry=CONTROLLED) as at:
+        Calls(at, *[Done(result={"missing": "it answered 404"})] * 3)
+        run_id = (await at.engine.submit(Submission(pipeline="flow"))).run_id
+        await at.settle(11)
+        (found,) = await at.history.nodes(run_id)
+        assert found.error == "waited 10 s for http://x/y: it answered 404"
+
+
 async def test_a_webhook_that_refuses_fails_and_one_that_is_busy_is_tried_again() -> None:
     nodes = (
         Node(
@@ -226,6 +237,9 @@ async def test_a_webhook_that_refuses_fails_and_one_that_is_busy_is_tried_again(
         await at.settle(5)
         assert await run_state(at, run_id) is RunState.SUCCESS
         assert calls.asked[0].arguments["body"]["message"] == "hi"
+        told = await at.history.run(run_id)
+        assert told is not None
+        assert told.trace_id in calls.asked[0].arguments["traceparent"]
         calls.answers = [trouble(is_retryable=False)]
         run_id = (await at.engine.submit(Submission(pipeline="flow"))).run_id
         await at.settle(5)

@@ -55,10 +55,14 @@ def make(factory: Factory) -> Any:  # noqa: ANN401 - whatever the factory makes
 
 def settings_of(factory: Factory) -> Any:  # noqa: ANN401 - whatever the settings are
     """Return the settings that `factory` describes; raises FatalError when they do not fit."""
+    model: Any = resolve(factory.model)
     try:
-        return resolve(factory.model).model_validate(factory.settings)  # type: ignore[attr-defined]
+        return model.model_validate(factory.settings)
     except ValidationError as error:
-        raise FatalError(f"the settings of {factory.name!r} do not fit: {error}") from error
+        from openbell.config.invalid import in_a_sentence  # noqa: PLC0415 - not for what fits
+
+        told = in_a_sentence(model, error)
+        raise FatalError(f"the settings of {factory.name!r} do not fit: {told}") from error
 
 
 def wait_s(error: RetryableError, now: datetime) -> float | None:

@@ -2,7 +2,7 @@
 
 Both streams are captured at the level of file descriptors, so libraries in C and child processes
 are heard too. Lines are cut at `MAX_LINE_BYTES`, and what an attempt writes beyond
-`MAX_ATTEMPT_BYTES` is dropped and counted in one last line.
+`MAX_LOG_BYTES` is dropped here and counted in one last line: no node's flood reaches the daemon.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
-from openbell.model.runs import LogLine
+from openbell.model.runs import LOG_LINE_BYTES, MAX_LOG_BYTES, LogLine
 from openbell.sdk.values import from_us
 
 MAX_LINE_BYTES = 8192
-MAX_ATTEMPT_BYTES = 1024 * 1024
+MAX_LINES = 200
+"""How many lines are handed on at once: the daemon does something else between two portions."""
 _FLUSHED = b"\x00openbell-flushed\x00"
 _READ_BYTES = 65536
 
@@ -38,7 +39,7 @@ class OutputCapture:
         self._deliver = deliver
         self._now_us = now_us
         self._lock = threading.Lock()
-        self._bytes_left = MAX_ATTEMPT_BYTES
+        self._bytes_left = MAX_LOG_BYTES
         self._dropped_bytes = 0
         self._pid = os.getpid()
         self._writers: dict[str, int] = {}
@@ -65,7 +66,7 @@ class OutputCapture:
     def begin(self) -> None:
         """Count from nothing: a new attempt starts."""
         with self._lock:
-            self._bytes_left = MAX_ATTEMPT_BYTES
+            self._bytes_left = MAX_LOG_BYTES
             self._dropped_bytes = 0
 
     def end(self) -> None:
@@ -99,14 +100,14 @@ class OutputCapture:
         kept = []
         with self._lock:
             for text in texts:
-                size_bytes = len(text) + 1
+                size_bytes = len(text) + LOG_LINE_BYTES
                 if size_bytes > self._bytes_left:
-                    self._dropped_bytes += size_bytes
+                    self._dropped_bytes += len(text) + 1
                     continue
                 self._bytes_left -= size_bytes
                 kept.append(self._line(stream, level, text))
-        if kept:
-            self._deliver(kept)
+        for first in range(0, len(kept), MAX_LINES):
+            self._deliver(kept[first : first + MAX_LINES])
 
     def _line(self, stream: str, level: str, text: str) -> LogLine:
         return LogLine(at=from_us(self._now_us()), stream=stream, level=level, text=text)

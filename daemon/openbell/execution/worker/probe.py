@@ -13,21 +13,24 @@ _BUSY = frozenset({408, 425, 429})
 _SERVER = 500
 
 
-def probe_url(*, url: str, timeout_s: float) -> dict[str, Any] | None:
-    """Return the status of `url` if it is below 400, None if it is not there (yet)."""
+def probe_url(*, url: str, timeout_s: float) -> dict[str, Any]:
+    """Return the `status` of `url` if it is below 400, and why it is not there (yet) if not."""
     try:
         with httpx.stream("GET", url, timeout=timeout_s, follow_redirects=True) as found:
-            return {"status": found.status_code} if found.status_code < _REFUSED else None
+            if found.status_code < _REFUSED:
+                return {"status": found.status_code}
+            return {"missing": f"it answered {found.status_code}"}
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise FatalError(str(error)) from error
-    except httpx.HTTPError:
-        return None
+    except httpx.HTTPError as error:
+        return {"missing": f"{type(error).__name__}: {error}".removesuffix(": ")}
 
 
-def post_json(*, url: str, body: dict[str, Any], timeout_s: float) -> int:
+def post_json(*, url: str, body: dict[str, Any], timeout_s: float, traceparent: str) -> int:
     """Return the status of a webhook that took `body`; raises for one that did not."""
     try:
-        found = httpx.post(url, json=body, timeout=timeout_s)
+        headers = {"traceparent": traceparent}
+        found = httpx.post(url, json=body, headers=headers, timeout=timeout_s)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise FatalError(str(error)) from error
     except httpx.HTTPError as error:

@@ -7,6 +7,7 @@ from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import CallTask, Failed
 from openbell.model.events import LogWritten
 from openbell.model.runs import LogLine
+from openbell.model.traces import node_traceparent
 from openbell.sdk.errors import FatalError, RetryableError
 from openbell.sdk.values import to_us
 from openbell.supervisor.answers.question import Answer, Question
@@ -49,7 +50,14 @@ async def _post(question: Question) -> None:
     task = CallTask(
         attempt_id=services.ids.attempt(to_us(services.clock.now())),
         function=_POST,
-        arguments={"url": settings["webhook"], "body": body, "timeout_s": settings["timeout"]},
+        arguments={
+            "url": settings["webhook"],
+            "body": body,
+            "timeout_s": settings["timeout"],
+            "traceparent": node_traceparent(
+                run.trace_id, run.run_id, question.node, question.attempt
+            ),
+        },
     )
     try:
         done, _ = await services.executor.submit(task, SilentListener(), context.stop)

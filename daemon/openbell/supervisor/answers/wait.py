@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
 
 from openbell.execution.pool import SilentListener
 from openbell.execution.process import WorkerLostError
-from openbell.execution.protocol import CallTask, Failed
+from openbell.execution.protocol import CallTask, Done, Failed
 from openbell.sdk.errors import FatalError
 from openbell.sdk.values import to_us
 from openbell.supervisor.answers.question import Answer, Question, value
@@ -21,6 +21,13 @@ from openbell.supervisor.runs.committed import committed_keys, is_committed
 
 _PROBE = "openbell.execution.worker.probe:probe_url"
 _LONGEST_PROBE_S = 30.0
+_THINGS = {
+    "file": "file {}",
+    "dataset": "the session of dataset {}",
+    "url": "{}",
+    "until": "{}",
+    "seconds": "{} to pass",
+}
 _FILES = anyio.CapacityLimiter(4)
 
 
@@ -35,35 +42,42 @@ async def answer(question: Question) -> Answer:
     settings, clock = question.settings, question.context.services.clock
     limit_s = None if settings["deadline"] is None else question.left_s(settings["deadline"])
     found: list[Answer] = []
+    looks: list[str] = []
     async with deadline(clock, limit_s):
-        found.append(await _way(question)(question))
+        found.append(await _way(question)(question, looks))
     if not found:
-        raise WaitedTooLongError(f"waited {settings['deadline']:g} s for {_thing(question)}")
+        raise WaitedTooLongError(
+            f"waited {settings['deadline']:g} s for {thing(settings)}{''.join(looks)}"
+        )
     return found[0]
 
 
-def _way(question: Question) -> Callable[[Question], Awaitable[Answer]]:
+def _way(question: Question) -> Callable[[Question, list[str]], Awaitable[Answer]]:
     ways = {"file": _file, "dataset": _dataset, "url": _url, "until": _until, "seconds": _seconds}
     return next(way for name, way in ways.items() if question.settings[name] is not None)
 
 
-def _thing(question: Question) -> str:
-    names = ("file", "dataset", "url", "until", "seconds")
-    return next(f"{n} {question.settings[n]}" for n in names if question.settings[n] is not None)
+def thing(settings: Mapping[str, Any]) -> str:
+    """Return what is waited for, in words; `settings` are filled in or as they are written."""
+    for name, words in _THINGS.items():
+        given = settings.get(name)
+        if given is not None:
+            return words.format(f"{given:g} s" if isinstance(given, int | float) else given)
+    return "nothing"
 
 
-async def _seconds(question: Question) -> Answer:
+async def _seconds(question: Question, _looks: list[str]) -> Answer:
     await question.context.services.clock.sleep(question.left_s(question.settings["seconds"]))
     return Answer()
 
 
-async def _until(question: Question) -> Answer:
+async def _until(question: Question, _looks: list[str]) -> Answer:
     until: datetime = question.settings["until"]
     await question.context.services.clock.sleep_until(until)
     return Answer()
 
 
-async def _file(question: Question) -> Answer:
+async def _file(question: Question, looks: list[str]) -> Answer:
     """Wait for a file that has the same size and age at two looks."""
     path, before = question.settings["file"], None
     while True:
@@ -71,6 +85,7 @@ async def _file(question: Question) -> Answer:
         if seen is not None and seen == before:
             return Answer(output=value({"path": path, "size_bytes": seen[0]}))
         before = seen
+        looks[:] = [": it is not there" if seen is None else ": it still changes"]
         await question.context.services.clock.sleep(question.settings["poll"])
 
 
@@ -82,8 +97,9 @@ def _look(path: str) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-async def _url(question: Question) -> Answer:
+async def _url(question: Question, looks: list[str]) -> Answer:
     """Ask a URL from a worker, again and again, until it answers."""
+    looks[:] = [": it gave no answer, or no worker was free to ask"]
     context, url = question.context, question.settings["url"]
     services = context.services
     while True:
@@ -99,12 +115,14 @@ async def _url(question: Question) -> Answer:
             done = None
         if isinstance(done, Failed) and not done.is_retryable:
             raise FatalError(f"{url} cannot be asked: {done.message}")
-        if done is not None and not isinstance(done, Failed) and done.result:
-            return Answer(output=value(done.result))
+        if isinstance(done, Done) and done.result:
+            if "missing" not in done.result:
+                return Answer(output=value(done.result))
+            looks[:] = [f": {done.result['missing']}"]
         await services.clock.sleep(question.settings["poll"])
 
 
-async def _dataset(question: Question) -> Answer:
+async def _dataset(question: Question, _looks: list[str]) -> Answer:
     """Wait until the run's session of a dataset is committed; every commit is a reason to look."""
     context, name = question.context, question.settings["dataset"]
     services = context.services

@@ -90,10 +90,7 @@ class ControlWork:
         """Wait for the next attempt; return how the node ended if there is none."""
         context, policy = self._context, self._node.retry
         wait_s = None
-        is_final = isinstance(error, FatalError)  # a deadline that has passed does not come back
-        if not is_final and is_retried(
-            policy, error.kind, is_retryable=isinstance(error, RetryableError)
-        ):
+        if is_retried(policy, error.kind, is_retryable=isinstance(error, RetryableError)):
             wait_s = delay_s(
                 policy,
                 self._attempt,
