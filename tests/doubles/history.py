@@ -14,13 +14,14 @@ import msgspec
 from openbell.model.definitions import definition
 from openbell.model.events import Event, StoredEvent
 from openbell.model.history import RunFilter
-from openbell.model.items import ApprovalRecord
+from openbell.model.items import ApprovalRecord, ItemRecord
 from openbell.model.letters import DeadLetter, Decision, LetterFilter, LetterState
 from openbell.model.pipelines import Node, Pipeline
 from openbell.model.runs import (
     AttemptRecord,
     Checkpoint,
     NodeRecord,
+    NodeState,
     QualityRecord,
     RunRecord,
     RunState,
@@ -155,7 +156,18 @@ class DoubleHistory:
     async def nodes(self, run_id: str) -> Sequence[NodeRecord]:
         return [node for (of_run, _), node in self.node_records.items() if of_run == run_id]
 
-    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
+    async def items(self, run_id: str, node: str, **wanted: Any) -> Sequence[ItemRecord]:
+        record = ItemRecord(
+            run_id=run_id, node=node, number=0, item={"symbol": "AAPL"}, state=NodeState.FAILED
+        )
+        return [record] if wanted["after"] < 0 else []
+
+    async def item_counts(self, run_id: str) -> Mapping[str, Mapping[NodeState, int]]:
+        return {node.node: {NodeState.FAILED: 1} for node in await self.nodes(run_id)}
+
+    async def attempts(
+        self, run_id: str, node: str | None = None, *, item: int | None = None
+    ) -> Sequence[AttemptRecord]:
         return [
             AttemptRecord(
                 attempt_id=f"att_{run_id}",
@@ -164,6 +176,7 @@ class DoubleHistory:
                 number=1,
                 state="success",
                 started_at=START,
+                item=-1 if item is None else item,
             )
         ]
 
@@ -173,12 +186,21 @@ class DoubleHistory:
         return Checkpoint(run_id=run_id, node=node, next_chunk=3, cursor=None, totals={})
 
     async def logs(
-        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+        self,
+        run_id: str,
+        *,
+        node: str | None = None,
+        item: int | None = None,
+        after_id: int = 0,
+        limit: int = 1000,
     ) -> Sequence[StoredLogLine]:
         return [
             line
             for of_run, line in self.lines
-            if of_run == run_id and line.id > after_id and node in {None, line.node}
+            if of_run == run_id
+            and line.id > after_id
+            and node in {None, line.node}
+            and item in {None, line.item}
         ][:limit]
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:

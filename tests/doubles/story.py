@@ -83,23 +83,28 @@ def node(
     return ev.NodeChanged(node=name, state=state, **{**values, **changes})
 
 
-def attempt_started(run_id: str = "run_1", number: int = 1) -> ev.AttemptStarted:
+def _attempt_id(run_id: str, number: int, item: int) -> str:
+    return f"att_{run_id}_{number}" + (f"_{item}" if item >= 0 else "")
+
+
+def attempt_started(run_id: str = "run_1", number: int = 1, *, item: int = -1) -> ev.AttemptStarted:
     return ev.AttemptStarted(
         at=after(2.0),
-        attempt_id=f"att_{run_id}_{number}",
+        attempt_id=_attempt_id(run_id, number, item),
         run_id=run_id,
         pipeline="eod",
         node="fetch",
         number=number,
+        item=item,
     )
 
 
 def attempt_finished(
-    run_id: str = "run_1", number: int = 1, state: str = "success"
+    run_id: str = "run_1", number: int = 1, state: str = "success", *, item: int = -1
 ) -> ev.AttemptFinished:
     return ev.AttemptFinished(
         at=after(5.0),
-        attempt_id=f"att_{run_id}_{number}",
+        attempt_id=_attempt_id(run_id, number, item),
         run_id=run_id,
         pipeline="eod",
         node="fetch",
@@ -111,6 +116,7 @@ def attempt_finished(
         peak_memory_bytes=1 << 20,
         io_read_bytes=4096,
         io_written_bytes=8192,
+        item=item,
     )
 
 
@@ -174,12 +180,18 @@ def checked(run_id: str = "run_1", chunk: int = 0) -> ev.QualityChecked:
     )
 
 
-def logged(*texts: str, run_id: str = "run_1", attempt: int = 1) -> ev.LogWritten:
+def logged(*texts: str, run_id: str = "run_1", attempt: int = 1, item: int = -1) -> ev.LogWritten:
     lines = tuple(
         LogLine(at=after(3.0), stream="stdout", level="info", text=text) for text in texts
     )
     return ev.LogWritten(
-        at=after(3.0), run_id=run_id, pipeline="eod", node="fetch", attempt=attempt, lines=lines
+        at=after(3.0),
+        run_id=run_id,
+        pipeline="eod",
+        node="fetch",
+        attempt=attempt,
+        lines=lines,
+        item=item,
     )
 
 

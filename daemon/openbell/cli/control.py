@@ -26,6 +26,7 @@ RUN_COLUMNS = (
 _PIPELINE_COLUMNS = ("name", "state", "mode", "job", "version", "active_runs", "reason")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's or a submission's id.")]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")]
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A pipeline's or job's name.")
 ]

@@ -8,12 +8,24 @@ import typer
 
 from openbell.cli.client import part
 from openbell.cli.connect import client
-from openbell.cli.control import RUN_COLUMNS, PipelineName, RunId
+from openbell.cli.control import RUN_COLUMNS, NodeName, PipelineName, RunId
+from openbell.cli.errors import NOT_FOUND, CliError
 from openbell.cli.options import Output, Socket, StateDir, Tz
 from openbell.cli.render import Format, Printer, span
 from openbell.cli.schedule_control import schedules
 
 _NODE_COLUMNS = ("node", "op", "state", "attempts", "outcome", "rows_in", "rows_out", "error")
+_ITEM_COLUMNS = (
+    "number",
+    "item",
+    "state",
+    "attempts",
+    "outcome",
+    "started_at",
+    "finished_at",
+    "error_kind",
+    "error",
+)
 _PROGRESS_COLUMNS = (
     "rows",
     "batches",
@@ -25,6 +37,7 @@ _PROGRESS_COLUMNS = (
 )
 _ATTEMPT_COLUMNS = (
     "node",
+    "item",
     "number",
     "state",
     "started_at",
@@ -63,11 +76,12 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this m
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     get = typer.Typer(no_args_is_help=True, help="List what the daemon knows.")
-    for verb in (pipelines, runs, nodes, datasets, schedules, budgets, workers):
+    for verb in (pipelines, runs, nodes, items, datasets, schedules, budgets, workers):
         get.command()(verb)
     app.add_typer(get, name="get")
     describe = typer.Typer(no_args_is_help=True, help="Show one thing with everything about it.")
     describe.command("run")(describe_run)
+    describe.command("item")(describe_item)
     describe.command("pipeline")(describe_pipeline)
     describe.command("dataset")(describe_dataset)
     app.add_typer(describe, name="describe")
@@ -108,12 +122,37 @@ def nodes(
     run: RunId, output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
 ) -> None:
     """List a run's nodes in the definition's order."""
-    items = client(socket, state_dir).items(f"/api/v1/runs/{part(run)}/nodes")
+    found = client(socket, state_dir).items(f"/api/v1/runs/{part(run)}/nodes")
     printer = Printer(output)
     if output is Format.TABLE:
-        items = [{**item["totals"], **_progress(item), **item} for item in items]
-    at_work = any(item["progress"] for item in items)
-    printer.rows(items, (*_NODE_COLUMNS, *_PROGRESS_COLUMNS) if at_work else _NODE_COLUMNS)
+        found = [
+            {**each["totals"], **_progress(each), **each, "items": _states(each["items"])}
+            for each in found
+        ]
+    columns: tuple[str, ...] = _NODE_COLUMNS
+    if any(item["items"] for item in found):
+        columns += ("items",)
+    if any(item["progress"] for item in found):
+        columns += _PROGRESS_COLUMNS
+    printer.rows(found, columns)
+
+
+def items(
+    *,
+    run: RunId,
+    node: NodeName,
+    state: Annotated[str | None, typer.Option("--state", help="In this state.")] = None,
+    limit: Limit = 20,
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """List the items of a node with `for_each`, in order."""
+    at = f"/api/v1/runs/{part(run)}/nodes/{part(node)}/items"
+    query = {"state": state, "limit": min(limit, 500)}
+    found = client(socket, state_dir).items(at, query, limit=limit)
+    Printer(output, tz).rows(found, _ITEM_COLUMNS)
 
 
 def _progress(item: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +162,11 @@ def _progress(item: dict[str, Any]) -> dict[str, Any]:
         mark = "~" if found["eta_from"] == "history" else ""
         found["eta"] = f"{mark}{span(found['eta_s'])}"
     return {name: found.get(name) for name in _PROGRESS_COLUMNS}
+
+
+def _states(counts: dict[str, int] | None) -> str | None:
+    """Return how many items stand in each state, for a table."""
+    return ", ".join(f"{count:,} {state}" for state, count in (counts or {}).items()) or None
 
 
 def datasets(
@@ -178,6 +222,34 @@ def describe_run(
     if findings:
         print()
         printer.rows(findings, ("node", "rule", "severity", "row_count", "column", "message"))
+
+
+def describe_item(
+    *,
+    run: RunId,
+    node: NodeName,
+    number: Annotated[int, typer.Argument(metavar="NUMBER", min=0, help="Of the item, from 0.")],
+    output: Output = Format.TABLE,
+    socket: Socket = None,
+    state_dir: StateDir = None,
+    tz: Tz = "UTC",
+) -> None:
+    """Show one item of a node with `for_each`: how it stands, and its attempts."""
+    daemon = client(socket, state_dir)
+    at = f"/api/v1/runs/{part(run)}"
+    query = {"cursor": number - 1, "limit": 1}
+    found = daemon.items(f"{at}/nodes/{part(node)}/items", query, limit=1)
+    if not found:
+        raise CliError(NOT_FOUND, f"node {node!r} of this run has no item {number}")
+    attempts = daemon.items(f"{at}/attempts", {"node": node, "item": number})
+    printer = Printer(output, tz)
+    if output is not Format.TABLE:
+        printer.record({**found[0], "tries": attempts})
+        return
+    printer.record(found[0])
+    if attempts:
+        print()
+        printer.rows(attempts, _ATTEMPT_COLUMNS)
 
 
 def describe_pipeline(

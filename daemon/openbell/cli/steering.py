@@ -8,7 +8,7 @@ import typer
 
 from openbell.cli.client import Client, part
 from openbell.cli.connect import client
-from openbell.cli.control import RunId
+from openbell.cli.control import NodeName, RunId
 from openbell.cli.errors import USAGE, CliError
 from openbell.cli.options import Output, Socket, StateDir, Tz
 from openbell.cli.render import Format, Printer, say
@@ -19,7 +19,6 @@ Comment = Annotated[str, typer.Option("--comment", help="What is said with it, f
 Item = Annotated[
     int, typer.Option("--item", min=-1, help="Of a node with for_each: which instance.")
 ]
-NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")]
 What = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="A pipeline's or job's name, or a run's id."),

@@ -28,6 +28,9 @@ def logs(
     *,
     run: RunId,
     node: Annotated[str | None, typer.Option("--node", help="Only of this node.")] = None,
+    item: Annotated[
+        int | None, typer.Option("--item", min=0, help="Only of this item of the node.")
+    ] = None,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="Only of this attempt.")
     ] = None,
@@ -41,16 +44,15 @@ def logs(
     daemon = client(socket, state_dir)
     printer = Printer(output, tz)
     at = f"/api/v1/runs/{part(run)}/logs"
+    query = {"node": node, "item": item, "attempt": attempt}
     if follow:
-        for event in resumed(
-            daemon, at, {"node": node, "attempt": attempt, "follow": True}, until="end"
-        ):
+        for event in resumed(daemon, at, {**query, "follow": True}, until="end"):
             _log_line(printer, event.data)
         return
     after = 0
     lines: list[dict[str, Any]] = []
     while True:
-        page = daemon.get(at, {"node": node, "attempt": attempt, "after": after})
+        page = daemon.get(at, {**query, "after": after})
         if output in {Format.TABLE, Format.JSONL}:
             for line in page["items"]:
                 _log_line(printer, line)
@@ -65,7 +67,8 @@ def logs(
 
 def _log_line(printer: Printer, line: dict[str, Any]) -> None:
     if printer.output is Format.TABLE:
-        print(f"{printer.instant(line['at'])}  {line['node']}  {line['text']}", flush=True)
+        whose = line["node"] if line["item"] < 0 else f"{line['node']}[{line['item']}]"
+        print(f"{printer.instant(line['at'])}  {whose}  {line['text']}", flush=True)
     else:
         printer.line(line)
 

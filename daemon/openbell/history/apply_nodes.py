@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from openbell.history.entries import Entry, rows
 from openbell.history.queries import Statements
 from openbell.model import events as ev
-from openbell.model.bodies import encode_plain, keep_lines
+from openbell.model.bodies import encode_plain, keep_lines, log_limit_bytes
 from openbell.model.history import RecordRefusedError
 from openbell.model.runs import IllegalStepError, NodeState, RunState, Totals
 from openbell.sdk.values import Receipt, to_us
@@ -43,7 +43,8 @@ def start_attempts(db: Statements, entries: Sequence[Entry]) -> bool:
     """Begin attempts at nodes of open runs; return whether all of them could."""
     row = {"rows": rows(entries)}
     started = db.run("insert_attempts", row).rowcount
-    db.run("count_attempts", row)
+    if any(isinstance(each.event, ev.AttemptStarted) and each.event.item < 0 for each in entries):
+        db.run("count_attempts", row)
     return started == len(entries)
 
 
@@ -137,9 +138,15 @@ def keep_findings(db: Statements, event: ev.QualityChecked) -> None:
 def keep_log(db: Statements, event: ev.LogWritten) -> ev.LogWritten:
     """Keep what of the lines fits the attempt's bound, and return the event with just those."""
     _node_and_run(db, event)
-    place = {"run_id": event.run_id, "node": event.node, "attempt": event.attempt}
+    place = {
+        "run_id": event.run_id,
+        "node": event.node,
+        "item": event.item,
+        "attempt": event.attempt,
+    }
     used = db.first("log_size", place)
-    kept = keep_lines(event.lines, used_bytes=used[0] if used else 0)
+    limit_bytes = log_limit_bytes(event.item)
+    kept = keep_lines(event.lines, used_bytes=used[0] if used else 0, limit_bytes=limit_bytes)
     size = {"size_bytes": kept.size_bytes, "dropped_count": kept.dropped_count}
     db.run("grow_log", {**place, **size})
     rows = [

@@ -154,7 +154,7 @@ def _places(event: StepEvent) -> tuple[tuple[_Place, ...], tuple[_Place, ...]]:
     """Return what `event` depends on, and under what later events find it.
 
     An event of a run depends on everything of the run, one of a node on that node and the run,
-    a fire on its schedule.
+    an attempt at an item on that item and the run, a fire on its schedule.
     """
     if isinstance(event, ev.FireDecided):
         schedule = (event.schedule_id, "schedule")
@@ -163,6 +163,9 @@ def _places(event: StepEvent) -> tuple[tuple[_Place, ...], tuple[_Place, ...]]:
     match event:
         case ev.RunSubmitted() | ev.RunStarted() | ev.RunFinished():
             return (anywhere,), (run, anywhere)
+        case ev.AttemptStarted() | ev.AttemptFinished() if event.item >= 0:
+            item = (event.run_id, f"/{event.node}/{event.item}")
+            return (run, item), (item, anywhere)
         case ev.AttemptStarted() | ev.AttemptFinished() | ev.NodeChanged():
             node = (event.run_id, f"/{event.node}")
             return (run, node), (node, anywhere)

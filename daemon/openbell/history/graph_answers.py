@@ -80,17 +80,24 @@ class GraphAnswers:
         *,
         after: int = -1,
         only_open: bool = False,
+        state: NodeState | None = None,
         limit: int = 1000,
     ) -> Sequence[ItemRecord]:
         """See `History`."""
         row = {"run_id": run_id, "node": node, "after": after, "only_open": only_open}
-        return await self._readers.rows("items", row | {"limit": limit}, item_record)
+        row |= {"state": state, "limit": limit}
+        return await self._readers.rows("items", row, item_record)
 
-    async def item_counts(self, run_id: str, node: str) -> Mapping[NodeState, int]:
+    async def item_counts(
+        self, run_id: str, node: str | None = None
+    ) -> Mapping[str, Mapping[NodeState, int]]:
         """See `History`."""
+        query = "items_of_run" if node is None else "items_of_node"
         row = {"run_id": run_id, "node": node}
-        found = await self._readers.rows("item_counts", row, tuple)
-        return {NodeState(state): int(count) for state, count in found}
+        found: dict[str, dict[NodeState, int]] = {}
+        for owner, named, count in await self._readers.rows(query, row, tuple):
+            found.setdefault(owner, {})[NodeState(named)] = int(count)
+        return found
 
     async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
         """See `History`."""

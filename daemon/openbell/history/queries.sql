@@ -223,26 +223,26 @@ SET rows_in = :rows_in, rows_out = :rows_out, rows_written = :rows_written,
 WHERE run_id = :run_id AND node = :node;
 
 -- name: insert_attempts
--- Attempts at nodes of open runs were handed to workers.
-INSERT INTO job_executions (attempt_id, run_id, node, number, state, started_at_us)
-SELECT c.attempt_id, c.run_id, c.node, c.number, 'running', c.at_us
+-- Attempts at nodes of open runs, or at items of these, were handed to workers.
+INSERT INTO job_executions (attempt_id, run_id, node, item, number, state, started_at_us)
+SELECT c.attempt_id, c.run_id, c.node, c.item, c.number, 'running', c.at_us
 FROM (
     SELECT
         json_extract(value, '$.event.attempt_id') AS attempt_id, json_extract(value, '$.event.run_id') AS run_id,
-        json_extract(value, '$.event.node') AS node, json_extract(value, '$.event.number') AS number,
-        json_extract(value, '$.at_us') AS at_us
+        json_extract(value, '$.event.node') AS node, json_extract(value, '$.event.item') AS item,
+        json_extract(value, '$.event.number') AS number, json_extract(value, '$.at_us') AS at_us
     FROM json_each(:rows) LIMIT -1
 ) AS c CROSS JOIN pipeline_runs AS r
 WHERE r.run_id = c.run_id AND r.state IN ('queued', 'running');
 
 -- name: count_attempts
--- Nodes have been tried this often.
+-- Nodes have been tried this often; attempts at items are none at their node.
 UPDATE pipeline_nodes AS n SET attempts = max(n.attempts, c.number)
 FROM (
     SELECT
         json_extract(value, '$.event.run_id') AS run_id, json_extract(value, '$.event.node') AS node,
         json_extract(value, '$.event.number') AS number
-    FROM json_each(:rows) LIMIT -1
+    FROM json_each(:rows) WHERE json_extract(value, '$.event.item') = -1 LIMIT -1
 ) AS c
 WHERE n.run_id = c.run_id AND n.node = c.node;
 
@@ -303,19 +303,20 @@ VALUES (
 
 -- name: log_size
 -- How many bytes an attempt has logged.
-SELECT size_bytes FROM node_log_sizes WHERE run_id = :run_id AND node = :node AND attempt = :attempt;
+SELECT size_bytes FROM node_log_sizes
+WHERE run_id = :run_id AND node = :node AND item = :item AND attempt = :attempt;
 
 -- name: grow_log
 -- Count what an attempt logged and what of it was dropped.
-INSERT INTO node_log_sizes (run_id, node, attempt, size_bytes, dropped_count)
-VALUES (:run_id, :node, :attempt, :size_bytes, :dropped_count)
-ON CONFLICT (run_id, node, attempt) DO UPDATE
+INSERT INTO node_log_sizes (run_id, node, item, attempt, size_bytes, dropped_count)
+VALUES (:run_id, :node, :item, :attempt, :size_bytes, :dropped_count)
+ON CONFLICT (run_id, node, item, attempt) DO UPDATE
 SET size_bytes = size_bytes + excluded.size_bytes, dropped_count = dropped_count + excluded.dropped_count;
 
 -- name: insert_log_line
 -- Keep a log line.
-INSERT INTO node_logs (run_id, node, attempt, stream, level, text, written_at_us)
-VALUES (:run_id, :node, :attempt, :stream, :level, :text, :at_us);
+INSERT INTO node_logs (run_id, node, item, attempt, stream, level, text, written_at_us)
+VALUES (:run_id, :node, :item, :attempt, :stream, :level, :text, :at_us);
 
 -- name: run
 -- One run.
@@ -371,10 +372,21 @@ SELECT run_id, node, op, state, attempts, started_at_us, finished_at_us, outcome
 FROM pipeline_nodes WHERE run_id = :run_id ORDER BY position;
 
 -- name: attempts
--- Attempts of a run, or of one of its nodes, oldest first.
+-- Attempts of a run, or of one of its nodes, oldest first; at items only those that run.
 SELECT attempt_id, run_id, node, number, state, started_at_us, finished_at_us, worker_pid, error_kind,
-    error, traceback, cpu_s, peak_memory_bytes, io_read_bytes, io_written_bytes
-FROM job_executions WHERE run_id = :run_id AND (:node IS NULL OR node = :node) ORDER BY rowid;
+    error, traceback, cpu_s, peak_memory_bytes, io_read_bytes, io_written_bytes, item
+FROM job_executions
+WHERE rowid IN (
+    SELECT rowid FROM job_executions WHERE run_id = :run_id AND item = -1
+    UNION ALL SELECT rowid FROM job_executions WHERE run_id = :run_id AND state = 'running'
+) AND (:node IS NULL OR node = :node)
+ORDER BY rowid;
+
+-- name: attempts_of_item
+-- Attempts at one item of a node, oldest first.
+SELECT attempt_id, run_id, node, number, state, started_at_us, finished_at_us, worker_pid, error_kind,
+    error, traceback, cpu_s, peak_memory_bytes, io_read_bytes, io_written_bytes, item
+FROM job_executions WHERE run_id = :run_id AND node = :node AND item = :item ORDER BY rowid;
 
 -- name: checkpoint
 -- How far a source came.
@@ -382,13 +394,19 @@ SELECT run_id, node, next_chunk, cursor, totals, committed_at_us FROM checkpoint
 
 -- name: logs_of_run
 -- A run's log lines after an id, oldest first.
-SELECT id, node, attempt, stream, level, text, written_at_us
+SELECT id, node, attempt, stream, level, text, written_at_us, item
 FROM node_logs WHERE run_id = :run_id AND id > :after_id ORDER BY id LIMIT :limit;
 
 -- name: logs_of_node
 -- A node's log lines after an id, oldest first.
-SELECT id, node, attempt, stream, level, text, written_at_us
+SELECT id, node, attempt, stream, level, text, written_at_us, item
 FROM node_logs WHERE run_id = :run_id AND node = :node AND id > :after_id ORDER BY id LIMIT :limit;
+
+-- name: logs_of_item
+-- Log lines of one item of a node after an id, oldest first.
+SELECT id, node, attempt, stream, level, text, written_at_us, item
+FROM node_logs
+WHERE run_id = :run_id AND node = :node AND id > :after_id AND item = :item ORDER BY id LIMIT :limit;
 
 -- name: quality
 -- What a run's gates found, oldest first.
@@ -454,8 +472,24 @@ DELETE FROM node_items
 WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
     AND (node, idx) IN (SELECT i.node, i.idx FROM node_items AS i WHERE i.run_id = :run_id LIMIT :limit);
 
+-- name: delete_attempts_of_run
+-- Forget some of a finished run's attempts.
+DELETE FROM job_executions WHERE attempt_id IN (
+    SELECT attempt_id FROM job_executions
+    WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
+    LIMIT :limit
+);
+
+-- name: delete_log_sizes_of_run
+-- Forget some of what is known of how much a finished run's attempts logged.
+DELETE FROM node_log_sizes
+WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
+    AND (node, item, attempt) IN (
+        SELECT s.node, s.item, s.attempt FROM node_log_sizes AS s WHERE s.run_id = :run_id LIMIT :limit
+    );
+
 -- name: delete_nodes_of_run
--- Forget some of a finished run's nodes, with their attempts, checkpoints, findings and commits.
+-- Forget some of a finished run's nodes, with their checkpoints, findings and commits.
 DELETE FROM pipeline_nodes
 WHERE run_id = (SELECT run_id FROM pipeline_runs WHERE run_id = :run_id AND finished_at_us IS NOT NULL)
     AND node IN (SELECT n.node FROM pipeline_nodes AS n WHERE n.run_id = :run_id LIMIT :limit);
@@ -669,11 +703,11 @@ FROM json_each(:run_ids) AS r CROSS JOIN pipeline_nodes AS n
 WHERE n.run_id = r.value ORDER BY r.key, n.position;
 
 -- name: attempts_of_runs
--- The attempts of some runs, oldest first.
+-- The attempts at nodes of some runs, oldest first; not those at items.
 SELECT a.attempt_id, a.run_id, a.node, a.number, a.state, a.started_at_us, a.finished_at_us, a.worker_pid, a.error_kind,
-    a.error, a.traceback, a.cpu_s, a.peak_memory_bytes, a.io_read_bytes, a.io_written_bytes
+    a.error, a.traceback, a.cpu_s, a.peak_memory_bytes, a.io_read_bytes, a.io_written_bytes, a.item
 FROM json_each(:run_ids) AS r CROSS JOIN job_executions AS a
-WHERE a.run_id = r.value ORDER BY a.rowid;
+WHERE a.run_id = r.value AND a.item = -1 ORDER BY a.rowid;
 
 -- name: insert_letter
 -- Keep work that failed for good.
@@ -837,11 +871,16 @@ SELECT run_id, node, idx, item, state, attempts, outcome, error, error_kind, ret
     started_at_us, finished_at_us
 FROM node_items
 WHERE run_id = :run_id AND node = :node AND idx > :after AND (:only_open = 0 OR finished_at_us IS NULL)
+    AND (:state IS NULL OR state = :state)
 ORDER BY idx LIMIT :limit;
 
--- name: item_counts
+-- name: items_of_node
 -- How many items of a node stand in each state.
-SELECT state, count(*) FROM node_items WHERE run_id = :run_id AND node = :node GROUP BY state;
+SELECT node, state, count(*) FROM node_items WHERE run_id = :run_id AND node = :node GROUP BY state;
+
+-- name: items_of_run
+-- How many items of a run's nodes stand in each state.
+SELECT node, state, count(*) FROM node_items WHERE run_id = :run_id GROUP BY node, state;
 
 -- name: succeeded
 -- Whether a pipeline has a successful run of a session.

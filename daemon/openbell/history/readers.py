@@ -89,10 +89,13 @@ class Answers(LetterAnswers, GraphAnswers):
         """See `History`."""
         return await self._readers.rows("nodes", {"run_id": run_id}, records.node_record)
 
-    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
+    async def attempts(
+        self, run_id: str, node: str | None = None, *, item: int | None = None
+    ) -> Sequence[AttemptRecord]:
         """See `History`."""
-        row = {"run_id": run_id, "node": node}
-        return await self._readers.rows("attempts", row, records.attempt_record)
+        query = "attempts" if item is None else "attempts_of_item"
+        row = {"run_id": run_id, "node": node, "item": item}
+        return await self._readers.rows(query, row, records.attempt_record)
 
     async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
         """See `History`."""
@@ -100,11 +103,18 @@ class Answers(LetterAnswers, GraphAnswers):
         return await self._readers.first("checkpoint", row, records.checkpoint_record)
 
     async def logs(
-        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+        self,
+        run_id: str,
+        *,
+        node: str | None = None,
+        item: int | None = None,
+        after_id: int = 0,
+        limit: int = 1000,
     ) -> Sequence[StoredLogLine]:
         """See `History`."""
         query = "logs_of_run" if node is None else "logs_of_node"
-        row = {"run_id": run_id, "node": node, "after_id": after_id, "limit": limit}
+        query = query if item is None else "logs_of_item"
+        row = {"run_id": run_id, "node": node, "item": item, "after_id": after_id, "limit": limit}
         return await self._readers.rows(query, row, records.log_line)
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:

@@ -165,6 +165,7 @@ def attempt_record(row: Row) -> AttemptRecord:
         peak_memory_bytes=row[12],
         io_read_bytes=row[13],
         io_written_bytes=row[14],
+        item=row[15],
     )
 
 
@@ -183,7 +184,7 @@ def checkpoint_record(row: Row) -> Checkpoint:
 def log_line(row: Row) -> StoredLogLine:
     """Return a log line from a row of the `logs` queries."""
     line = LogLine(stream=row[3], level=row[4], text=row[5], at=from_us(row[6]))
-    return StoredLogLine(id=row[0], node=row[1], attempt=row[2], line=line)
+    return StoredLogLine(id=row[0], node=row[1], attempt=row[2], line=line, item=row[7])
 
 
 def quality_record(row: Row) -> QualityRecord:

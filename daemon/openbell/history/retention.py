@@ -17,7 +17,9 @@ _OLD_ROWS = ("delete_old_events", "delete_settled_letters", "delete_old_decision
 _ROWS_OF_RUN = (
     "delete_events_of_run",
     "delete_logs_of_run",
+    "delete_log_sizes_of_run",
     "delete_items_of_run",
+    "delete_attempts_of_run",
     "delete_nodes_of_run",
 )
 

@@ -196,11 +196,13 @@ CREATE TABLE job_executions (
     peak_memory_bytes INTEGER,
     duration_s REAL,
     started_at_us INTEGER NOT NULL,
-    finished_at_us INTEGER, io_read_bytes INTEGER, io_written_bytes INTEGER,
+    finished_at_us INTEGER, io_read_bytes INTEGER, io_written_bytes INTEGER, item INTEGER NOT NULL DEFAULT -1,
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT;
 
-CREATE INDEX job_executions_by_node ON job_executions (run_id, node);
+CREATE INDEX job_executions_by_item ON job_executions (run_id, item, node);
+
+CREATE INDEX job_executions_running ON job_executions (run_id) WHERE state = 'running';
 
 CREATE VIEW job_runs AS
 SELECT
@@ -254,13 +256,14 @@ CREATE TABLE node_items (
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE node_log_sizes (
+CREATE TABLE "node_log_sizes" (
     run_id TEXT NOT NULL,
     node TEXT NOT NULL,
+    item INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
     dropped_count INTEGER NOT NULL,
-    PRIMARY KEY (run_id, node, attempt),
+    PRIMARY KEY (run_id, node, item, attempt),
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
@@ -289,7 +292,7 @@ CREATE TABLE node_logs (
     stream TEXT NOT NULL,
     level TEXT NOT NULL,
     text TEXT NOT NULL,
-    written_at_us INTEGER NOT NULL,
+    written_at_us INTEGER NOT NULL, item INTEGER NOT NULL DEFAULT -1,
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT;
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from openbell.model.control import PipelineStatus
 from openbell.model.events import Event, StoredEvent
+from openbell.model.items import ItemRecord
 from openbell.model.runs import (
     AttemptRecord,
     NodeRecord,
@@ -65,6 +66,11 @@ def attempt(record: AttemptRecord) -> dict[str, Any]:
     return fields(record)
 
 
+def item(record: ItemRecord) -> dict[str, Any]:
+    """Return one instance of a node with `for_each`."""
+    return fields(record)
+
+
 def finding(record: QualityRecord) -> dict[str, Any]:
     """Return one finding of a gate."""
     return fields(record)
@@ -85,6 +91,7 @@ def log_line(stored: StoredLogLine) -> dict[str, Any]:
     return {
         "id": stored.id,
         "node": stored.node,
+        "item": stored.item,
         "attempt": stored.attempt,
         "at": stored.line.at,
         "stream": stored.line.stream,

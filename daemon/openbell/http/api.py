@@ -124,6 +124,7 @@ class Api:
         if any(node.state is NodeState.RUNNING for node in nodes):
             usual = await self.history.node_durations(run.pipeline)
         now = self.clock.now()
+        counts = await self.history.item_counts(run.run_id)
         found = []
         for node in nodes:
             track = None
@@ -135,7 +136,8 @@ class Api:
                     now=now,
                     usual_s=median(took) if took else None,
                 )
-            found.append({**answers.node(node), "progress": track})
+            items = counts.get(node.node)
+            found.append({**answers.node(node), "progress": track, "items": items})
         return found
 
     def dataset_names(self) -> Sequence[str]:

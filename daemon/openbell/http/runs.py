@@ -12,23 +12,38 @@ from starlette.responses import Response
 from openbell.http import answers
 from openbell.http.answers import JsonAnswer, page
 from openbell.http.api import Api
+from openbell.http.problems import ProblemError
 from openbell.http.routing import MAX_ID, add
 from openbell.http.sse import EVENT_STREAM, EventStream, Message
 from openbell.model.history import RunFilter
-from openbell.model.runs import RunState
+from openbell.model.runs import NodeState, RunState
+from openbell.supervisor.explain.explainer import UnknownNodeError
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 LogLimit = Annotated[int, Query(ge=1, le=5000)]
 StateName = Literal["queued", "running", "success", "failed", "cancelled"]
+ItemNumber = Annotated[int | None, Query(ge=0, le=MAX_ID)]
+NodeStateName = Literal[
+    "pending",
+    "queued",
+    "running",
+    "retrying",
+    "success",
+    "failed",
+    "skipped",
+    "upstream_failed",
+    "cancelled",
+]
 _LOG_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Whose log lines: of one node or all, of one attempt or all."""
+    """Whose log lines: of one node or all, of one item of it or all, of one attempt or all."""
 
     run_id: str
     node: str | None
+    item: int | None
     attempt: int | None
 
 
@@ -44,6 +59,7 @@ class RunRoutes:
         add(router, "GET ", self.listing, answer="RunPage")
         add(router, "GET /{id}", self.show, answer="RunSummary")
         add(router, "GET /{id}/nodes", self.nodes, answer="NodePage")
+        add(router, "GET /{id}/nodes/{node}/items", self.items, answer="ItemPage")
         add(router, "GET /{id}/attempts", self.attempts, answer="AttemptPage")
         add(router, "GET /{id}/logs", self.logs, answer="LogPage")
         add(router, "GET /{id}/quality", self.quality, answer="FindingPage")
@@ -79,10 +95,42 @@ class RunRoutes:
         """List a run's nodes in the definition's order."""
         return page(await self._api.tracked_nodes(await self._api.find_run(id)))
 
-    async def attempts(self, id: str, node: str | None = None) -> Response:  # noqa: A002 - the name in the path
-        """List a run's attempts, oldest first."""
+    async def items(
+        self,
+        id: str,  # noqa: A002 - the name in the path
+        node: str,
+        *,
+        state: NodeStateName | None = None,
+        cursor: Annotated[int, Query(ge=-1, le=MAX_ID)] = -1,
+        limit: Limit = 50,
+    ) -> Response:
+        """List the instances of a node with `for_each`, in order."""
         run = await self._api.find_run(id)
-        found = await self._api.history.attempts(run.run_id, node)
+        history = self._api.history
+        known = [each.node for each in await history.nodes(run.run_id)]
+        if node not in known:
+            raise UnknownNodeError(run.run_id, node, known)
+        found = await history.items(
+            run.run_id,
+            node,
+            after=cursor,
+            state=None if state is None else NodeState(state),
+            limit=limit + 1,
+        )
+        more = str(found[limit - 1].number) if len(found) > limit else None
+        return page([answers.item(item) for item in found[:limit]], more)
+
+    async def attempts(
+        self,
+        id: str,  # noqa: A002 - the name in the path
+        *,
+        node: str | None = None,
+        item: ItemNumber = None,
+    ) -> Response:
+        """List a run's attempts, oldest first; of items those that run, or all of one item."""
+        _check_item(node, item)
+        run = await self._api.find_run(id)
+        found = await self._api.history.attempts(run.run_id, node, item=item)
         return page([answers.attempt(attempt) for attempt in found])
 
     async def quality(self, id: str) -> Response:  # noqa: A002 - the name in the path
@@ -97,6 +145,7 @@ class RunRoutes:
         id: str,  # noqa: A002 - the name in the path
         *,
         node: str | None = None,
+        item: ItemNumber = None,
         attempt: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
         after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
         limit: LogLimit = _LOG_PAGE,
@@ -108,12 +157,15 @@ class RunRoutes:
 
         The stream is server-sent events `log` with the line's id, and `end` when the run ended.
         """
+        _check_item(node, item)
         run = await self._api.find_run(id)
         if follow or EVENT_STREAM in accept:
             start = max(after, last_event_id)
-            wanted = _Wanted(run.run_id, node, attempt)
+            wanted = _Wanted(run.run_id, node, item, attempt)
             return EventStream(self._api, request, self._follow(wanted, start))
-        found = await self._api.history.logs(run.run_id, node=node, after_id=after, limit=limit)
+        found = await self._api.history.logs(
+            run.run_id, node=node, item=item, after_id=after, limit=limit
+        )
         more = str(found[-1].id) if len(found) == limit else None
         return page(
             [answers.log_line(line) for line in found if attempt in {None, line.attempt}], more
@@ -126,7 +178,11 @@ class RunRoutes:
                 run = await self._api.history.run(run_id)
                 is_over = run is None or run.state.is_final
                 while lines := await self._api.history.logs(
-                    run_id, node=wanted.node, after_id=after, limit=_LOG_PAGE
+                    run_id,
+                    node=wanted.node,
+                    item=wanted.item,
+                    after_id=after,
+                    limit=_LOG_PAGE,
                 ):
                     for line in lines:
                         after = line.id
@@ -141,6 +197,11 @@ class RunRoutes:
                         break
                 else:
                     return
+
+
+def _check_item(node: str | None, item: int | None) -> None:
+    if item is not None and node is None:
+        raise ProblemError(422, "invalid-request", "item is the number of one of a node: say which")
 
 
 _LOG_NEWS = frozenset({"log.written", "run.finished"})

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from openbell.model.events import Event
-from openbell.model.runs import LOG_LINE_BYTES, MAX_LOG_BYTES, LogLine
+from openbell.model.runs import LOG_LINE_BYTES, MAX_ITEM_LOG_BYTES, MAX_LOG_BYTES, LogLine
 from openbell.sdk.values import Receipt
 
 
@@ -47,6 +47,11 @@ def event_pipeline(event: Event) -> str | None:
     """Return the pipeline that `event` is about, or None."""
     pipeline: str | None = getattr(event, "pipeline", None)
     return pipeline
+
+
+def log_limit_bytes(item: int) -> int:
+    """Return how many bytes of log text are kept of one attempt, at an item or (-1) at a node."""
+    return MAX_LOG_BYTES if item < 0 else MAX_ITEM_LOG_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,7 +148,10 @@ class NodeChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(Event):
-    """An attempt was handed to a worker; it was planned with `calendar` as its digest names it."""
+    """An attempt was handed to a worker; it was planned with `calendar` as its digest names it.
+
+    `item` is the number of the instance that it is of, -1 without `for_each`.
+    """
 
     name: ClassVar[str] = "attempt.started"
     attempt_id: str
@@ -158,6 +161,7 @@ class AttemptStarted(Event):
     number: int
     calendar: str = ""
     calendar_digest: str = ""
+    item: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +184,7 @@ class AttemptFinished(Event):
     peak_memory_bytes: int | None = None
     io_read_bytes: int | None = None
     io_written_bytes: int | None = None
+    item: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +223,7 @@ class QualityChecked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogWritten(Event):
-    """A node's code wrote log lines."""
+    """A node's code wrote log lines; `item` is as of an attempt."""
 
     name: ClassVar[str] = "log.written"
     run_id: str
@@ -226,6 +231,7 @@ class LogWritten(Event):
     node: str
     attempt: int
     lines: Sequence[LogLine]
+    item: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,13 +20,19 @@ class GraphHistory(Protocol):
         *,
         after: int = -1,
         only_open: bool = False,
+        state: NodeState | None = None,
         limit: int = 1000,
     ) -> Sequence[ItemRecord]:
         """Return instances of a node after number `after`, in order; with `only_open` those to do."""
         ...
 
-    async def item_counts(self, run_id: str, node: str) -> Mapping[NodeState, int]:
-        """Return how many instances of a node stand in each state."""
+    async def item_counts(
+        self, run_id: str, node: str | None = None
+    ) -> Mapping[str, Mapping[NodeState, int]]:
+        """Return how many instances stand in each state, by the name of their node.
+
+        A node without instances is left out.
+        """
         ...
 
     async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:

@@ -116,8 +116,13 @@ class History(GraphHistory, Protocol):
         """Return a run's nodes in definition order."""
         ...
 
-    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
-        """Return attempts, oldest first."""
+    async def attempts(
+        self, run_id: str, node: str | None = None, *, item: int | None = None
+    ) -> Sequence[AttemptRecord]:
+        """Return attempts, oldest first, of a run or of one of its nodes.
+
+        Of nodes with `for_each` only what runs, or with `item` all attempts at that item of `node`.
+        """
         ...
 
     async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
@@ -125,9 +130,15 @@ class History(GraphHistory, Protocol):
         ...
 
     async def logs(
-        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+        self,
+        run_id: str,
+        *,
+        node: str | None = None,
+        item: int | None = None,
+        after_id: int = 0,
+        limit: int = 1000,
     ) -> Sequence[StoredLogLine]:
-        """Return log lines after `after_id`, oldest first."""
+        """Return log lines after `after_id`, oldest first; `item` is the number of one of `node`."""
         ...
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:

@@ -143,7 +143,7 @@ class NodeRecord:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
-    """One try of a node. `state` is running, success, failed or interrupted."""
+    """One try of a node, or of an item of one. `state` is running, success, failed or interrupted."""
 
     attempt_id: str
     run_id: str
@@ -160,6 +160,7 @@ class AttemptRecord:
     peak_memory_bytes: int | None = None
     io_read_bytes: int | None = None
     io_written_bytes: int | None = None
+    item: int = -1
 
 
 @quick
@@ -188,6 +189,9 @@ class Checkpoint:
 MAX_LOG_BYTES = 1024 * 1024
 """How many bytes of log are kept of one attempt."""
 
+MAX_ITEM_LOG_BYTES = 64 * 1024
+"""The same of one attempt at an item of a node: there may be 100,000 of them."""
+
 LOG_LINE_BYTES = 32
 """What a line counts besides its text: an attempt has 32,000 lines at most, however short."""
 
@@ -210,6 +214,7 @@ class StoredLogLine:
     node: str
     attempt: int
     line: LogLine
+    item: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

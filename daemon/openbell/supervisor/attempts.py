@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import anyio
 import msgspec
@@ -57,6 +58,23 @@ def _calendar_of(task: ChainTask | NodeCall) -> dict[str, str]:
     return {"calendar": sessions.calendar, "calendar_digest": sessions.digest}
 
 
+def _costs(ended: Done | Failed | None) -> dict[str, Any]:
+    if ended is None:
+        return {}
+    return {
+        "cpu_s": ended.cpu_s,
+        "peak_memory_bytes": ended.peak_memory_bytes,
+        "io_read_bytes": ended.io_read_bytes,
+        "io_written_bytes": ended.io_written_bytes,
+    }
+
+
+def _trouble(failed: Failed | None) -> dict[str, Any]:
+    if failed is None:
+        return {}
+    return {"error_kind": failed.kind, "error": failed.message, "traceback": failed.traceback}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
     """How attempt `number` ended. `failed` is None for success; `totals` are over all attempts.
@@ -75,8 +93,7 @@ class AttemptResult:
 class Attempt:
     """Listens to one attempt's worker, answers it, and records what it reports.
 
-    `checkpoint` is how far the unit came, this attempt included. One that is not recorded is of an
-    item, whose own row says how often it was tried; its log lines begin with the item's number.
+    `checkpoint` is how far the unit came, this attempt included.
     """
 
     def __init__(
@@ -87,13 +104,11 @@ class Attempt:
         job: str,
         policy: RetryPolicy,
         checkpoint: Checkpoint | None,
-        is_recorded: bool = True,
     ) -> None:
         self._services = services
         self._task = task
         self._job = job
         self._policy = policy
-        self._is_recorded = is_recorded
         self._item = task.item_number if isinstance(task, NodeCall) else -1
         self._given = self.checkpoint = checkpoint
         self._before: Mapping[str, Totals] = checkpoint.totals if checkpoint else {}
@@ -115,20 +130,20 @@ class Attempt:
             answer, pid = await self._submit(stop, limit)
         except BaseException:
             with anyio.move_on_after(_CLEANUP_S, shield=True):
-                await self._services.journal.attempt(*self._finished("interrupted", began_s))
+                await self._services.journal.attempt(self._finished("interrupted", began_s))
             raise
         if isinstance(answer, Failed):
             answer = self._redacted(answer)
             if answer.kind in _REFUSALS and self._provider:
                 self._services.broker.refused(self._provider, answer.retry_after_s)
             finished = self._finished("failed", began_s, failed=answer, pid=pid)
-            return self._result(None, answer, *finished)
+            return self._result(None, answer, finished)
         if answer.is_interrupted:
             finished = self._finished("interrupted", began_s, done=answer, pid=pid)
-            return self._result(answer, None, *finished)
+            return self._result(answer, None, finished)
         held = [self._committed(chunk, clock.now()) for chunk in answer.held]
         finished = self._finished("success", began_s, done=answer, pid=pid)
-        return self._result(answer, None, *held, *finished)
+        return self._result(answer, None, *held, finished)
 
     async def _submit(
         self, stop: StopSignal, limit: Node | None
@@ -182,20 +197,18 @@ class Attempt:
             unrecorded=unrecorded,
         )
 
-    def opening(self) -> tuple[Event, ...]:
+    def opening(self) -> AttemptStarted:
         """Return what says that the attempt begins."""
-        if not self._is_recorded:
-            return ()
-        started = AttemptStarted(
+        return AttemptStarted(
             at=self._services.clock.now(),
             attempt_id=self._task.attempt_id,
             run_id=self._task.run_id,
             pipeline=self._task.pipeline,
             node=self._source,
             number=self._task.attempt,
+            item=self._item,
             **_calendar_of(self._task),
         )
-        return (started,)
 
     def _finished(
         self,
@@ -205,45 +218,29 @@ class Attempt:
         done: Done | None = None,
         failed: Failed | None = None,
         pid: int | None = None,
-    ) -> tuple[Event, ...]:
-        if not self._is_recorded:
-            return ()
+    ) -> AttemptFinished:
         clock = self._services.clock
-        event = AttemptFinished(
+        return AttemptFinished(
             at=clock.now(),
             attempt_id=self._task.attempt_id,
             run_id=self._task.run_id,
             pipeline=self._task.pipeline,
-            node=self._source,
+            node=failed.node if failed else self._source,
             number=self._task.attempt,
+            item=self._item,
             state=state,
             duration_s=clock.monotonic() - began_s,
             worker_pid=pid,
+            **_costs(done or failed),
+            **_trouble(failed),
         )
-        ended = done or failed
-        if ended is not None:
-            event = replace(
-                event,
-                cpu_s=ended.cpu_s,
-                peak_memory_bytes=ended.peak_memory_bytes,
-                io_read_bytes=ended.io_read_bytes,
-                io_written_bytes=ended.io_written_bytes,
-            )
-        if failed is not None:
-            event = replace(
-                event,
-                node=failed.node,
-                error_kind=failed.kind,
-                error=failed.message,
-                traceback=failed.traceback,
-            )
-        return (event,)
 
     async def _record(self, *events: Event) -> None:
         await self._services.journal.insist(*events)
 
     async def hear(self, message: FromWorker) -> None:
         """Put what the worker reports on record."""
+        redact = self._services.redact
         task, now = self._task, self._services.clock.now()
         match message:
             case Beat():
@@ -280,15 +277,12 @@ class Attempt:
                         pipeline=task.pipeline,
                         node=message.node,
                         attempt=task.attempt,
-                        lines=[replace(line, text=self._line(line.text)) for line in message.lines],
+                        lines=[replace(line, text=redact(line.text)) for line in message.lines],
+                        item=self._item,
                     )
                 )
             case _:
                 raise AssertionError(f"not a report: {message}")
-
-    def _line(self, text: str) -> str:
-        mark = f"[{self._item}] " if self._item >= 0 else ""
-        return mark + self._services.redact(text)
 
     def _committed(self, message: ChunkDone, now: datetime) -> BatchCommitted:
         return BatchCommitted(

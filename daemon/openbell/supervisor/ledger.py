@@ -99,6 +99,7 @@ class RunLedger:
                 number=attempt.number,
                 state="interrupted",
                 duration_s=(now - attempt.started_at).total_seconds(),
+                item=attempt.item,
             )
             for attempt in attempts
             if attempt.state == "running"

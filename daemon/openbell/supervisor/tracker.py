@@ -29,7 +29,7 @@ class Tracker:
     def see(self, event: Event) -> None:
         """Take note of what a node reports."""
         match event:
-            case AttemptStarted():
+            case AttemptStarted(item=-1):
                 self._runs.setdefault(event.run_id, {})[event.node] = NodeTrack(heard_at=event.at)
             case NodeProgressed():
                 self._note(
@@ -46,7 +46,7 @@ class Tracker:
                     io_read_bytes=event.io_read_bytes,
                     io_written_bytes=event.io_written_bytes,
                 )
-            case AttemptFinished():
+            case AttemptFinished(item=-1):
                 self._runs.get(event.run_id, {}).pop(event.node, None)
             case RunFinished():
                 self._runs.pop(event.run_id, None)

@@ -86,6 +86,7 @@ class Observer:
                 pipeline=event.pipeline,
                 node=event.node,
                 attempt=event.attempt,
+                **({"item": event.item} if event.item >= 0 else {}),
                 stream=line.stream,
                 text=line.text,
                 trace_id=run.trace_id if run else "",

@@ -74,6 +74,9 @@ def level_of(event: ev.Event) -> int:
             return _LEVELS.get(type(event), logging.INFO)
 
 
+_NO_ITEM = -1
+
+
 def fields_of(event: ev.Event) -> dict[str, Any]:
     """Return `event`'s fields for a log record, without empty and bulky ones."""
     shown = {
@@ -81,6 +84,8 @@ def fields_of(event: ev.Event) -> dict[str, Any]:
         for each in fields(event)
         if each.name not in _OMITTED and (value := getattr(event, each.name)) not in _EMPTY
     }
+    if shown.get("item") == _NO_ITEM:
+        del shown["item"]
     match event:
         case ev.FireDecided():
             shown["fire_event"] = shown.pop("event")

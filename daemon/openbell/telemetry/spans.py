@@ -115,7 +115,7 @@ class Spans:
         match event:
             case ev.NodeChanged():
                 self._node_changed(event, run)
-            case ev.AttemptFinished() if event.worker_pid is not None:
+            case ev.AttemptFinished(item=-1) if event.worker_pid is not None:
                 for (run_id, _), opened in self._open.items():
                     if run_id == event.run_id and opened.attempt == event.number:
                         opened.worker = str(event.worker_pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -118,6 +117,7 @@ class MemoryGraph:
         *,
         after: int = -1,
         only_open: bool = False,
+        state: NodeState | None = None,
         limit: int = 1000,
     ) -> Sequence[ItemRecord]:
         """See `History`."""
@@ -126,12 +126,20 @@ class MemoryGraph:
         wanted = [row for row in rows if row.number > after]
         if only_open:
             wanted = [row for row in wanted if not row.state.is_final]
+        if state is not None:
+            wanted = [row for row in wanted if row.state is state]
         return sorted(wanted, key=lambda row: row.number)[:limit]
 
-    async def item_counts(self, run_id: str, node: str) -> Mapping[NodeState, int]:
+    async def item_counts(
+        self, run_id: str, node: str | None = None
+    ) -> Mapping[str, Mapping[NodeState, int]]:
         """See `History`."""
-        rows = await self.items(run_id, node, limit=sys.maxsize)
-        return dict(Counter(row.state for row in rows))
+        page = self._tables.pages.get(run_id)
+        found: dict[str, Counter[NodeState]] = {}
+        for (owner, _), row in page.items.items() if page else ():
+            if node in {None, owner}:
+                found.setdefault(owner, Counter())[row.state] += 1
+        return {owner: dict(counts) for owner, counts in found.items()}
 
     async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
         """See `History`."""

@@ -107,22 +107,35 @@ class MemoryHistory(MemoryGraph):
         """Return a run's nodes in definition order."""
         return list(self._page(run_id).nodes.values())
 
-    async def attempts(self, run_id: str, node: str | None = None) -> Sequence[AttemptRecord]:
+    async def attempts(
+        self, run_id: str, node: str | None = None, *, item: int | None = None
+    ) -> Sequence[AttemptRecord]:
         """Return attempts, oldest first."""
         of_run = self._page(run_id).attempts.values()
-        return [attempt for attempt in of_run if node in {None, attempt.node}]
+        if item is not None:
+            return [a for a in of_run if (a.node, a.item) == (node, item)]
+        of_node = (attempt for attempt in of_run if node in {None, attempt.node})
+        return [a for a in of_node if a.item < 0 or a.state == "running"]
 
     async def checkpoint(self, run_id: str, node: str) -> Checkpoint | None:
         """Return how far the run's source came, or None."""
         return self._page(run_id).checkpoints.get(node)
 
     async def logs(
-        self, run_id: str, *, node: str | None = None, after_id: int = 0, limit: int = 1000
+        self,
+        run_id: str,
+        *,
+        node: str | None = None,
+        item: int | None = None,
+        after_id: int = 0,
+        limit: int = 1000,
     ) -> Sequence[StoredLogLine]:
         """Return log lines after `after_id`, oldest first."""
-        of_run = self._page(run_id).logs.values()
-        wanted = (s for s in of_run if s.id > after_id and node in {None, s.node})
-        return list(islice(wanted, limit))
+        of_run = (s for s in self._page(run_id).logs.values() if s.id > after_id)
+        if item is not None:
+            of_item = (s for s in of_run if (s.node, s.item) == (node, item))
+            return list(islice(of_item, limit))
+        return list(islice((s for s in of_run if node in {None, s.node}), limit))
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:
         """Return what the run's gates found, oldest first."""

@@ -122,7 +122,7 @@ def open_runs(tables: Tables, *, pipeline: str | None, after: str) -> Sequence[O
         OpenRun(
             run=run,
             nodes=tuple(tables.pages[run.run_id].nodes.values()),
-            attempts=tuple(tables.pages[run.run_id].attempts.values()),
+            attempts=tuple(a for a in tables.pages[run.run_id].attempts.values() if a.item < 0),
         )
         for run in sorted(found, key=lambda run: run.run_id)
     ]

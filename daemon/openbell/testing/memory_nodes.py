@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from openbell.model import events as ev
-from openbell.model.bodies import decode_body, encode_plain, keep_lines, lineage_row
+from openbell.model.bodies import (
+    decode_body,
+    encode_plain,
+    keep_lines,
+    lineage_row,
+    log_limit_bytes,
+)
 from openbell.model.history import RecordRefusedError
 from openbell.model.quick import changed
 from openbell.model.runs import (
@@ -79,10 +85,11 @@ def start_attempt(tables: Tables, event: ev.AttemptStarted) -> None:
         number=event.number,
         state="running",
         started_at=event.at,
+        item=event.item,
     )
     tables.put(tables.attempt_runs, event.attempt_id, event.run_id)
     tables.put(page.attempts, event.attempt_id, attempt)
-    if event.number > node.attempts:
+    if event.item < 0 and event.number > node.attempts:
         tables.put(page.nodes, event.node, changed(node, attempts=event.number))
 
 
@@ -174,14 +181,19 @@ def keep_findings(tables: Tables, event: ev.QualityChecked) -> None:
 def keep_log(tables: Tables, event: ev.LogWritten) -> ev.LogWritten:
     """Keep what of the lines fits the attempt's bound, and return the event with just those."""
     page, _ = _place(tables, event)
-    place = (event.node, event.attempt)
+    place = (event.node, event.item, event.attempt)
     used, dropped = page.log_sizes.get(place, (0, 0))
-    kept = keep_lines(event.lines, used_bytes=used)
+    limit_bytes = log_limit_bytes(event.item)
+    kept = keep_lines(event.lines, used_bytes=used, limit_bytes=limit_bytes)
     sizes = (used + kept.size_bytes, dropped + kept.dropped_count)
     tables.put(page.log_sizes, place, sizes)
     for line in kept.lines:
         stored = StoredLogLine(
-            id=tables.next_id("logs"), node=event.node, attempt=event.attempt, line=line
+            id=tables.next_id("logs"),
+            node=event.node,
+            attempt=event.attempt,
+            line=line,
+            item=event.item,
         )
         tables.put(page.logs, stored.id, stored)
     return event if kept.dropped_count == 0 else changed(event, lines=kept.lines)

@@ -43,7 +43,7 @@ class RunPage:
     batch_counts: dict[str, int] = field(default_factory=dict)
     findings: dict[int, QualityRecord] = field(default_factory=dict)
     logs: dict[int, StoredLogLine] = field(default_factory=dict)
-    log_sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    log_sizes: dict[tuple[str, int, int], tuple[int, int]] = field(default_factory=dict)
     items: dict[tuple[str, int], ItemRecord] = field(default_factory=dict)
     approvals: dict[tuple[str, int], ApprovalRecord] = field(default_factory=dict)
     requests: dict[str, NodeRequest] = field(default_factory=dict)

@@ -82,6 +82,43 @@ async def test_a_migration_keeps_a_backup_of_what_was_there_and_every_row(databa
     assert _rows(database, "SELECT count(extra), count(*) FROM events") == [(0, 14)]
 
 
+async def test_what_was_on_record_before_items_had_attempts_is_of_whole_nodes(
+    database: Path,
+) -> None:
+    await _open(database, migrations=load_migrations()[:3])
+    with closing(sqlite3.connect(database)) as db:
+        db.executescript(_BEFORE_ITEMS)
+    async with HistoryStore(database) as store:
+        (attempt,) = await store.attempts("r")
+        (line,) = await store.logs("r")
+        assert (attempt.item, line.item) == (-1, -1)
+        assert (await store.metrics())["log_lines_dropped"] == 3
+        sizes = _rows(database, "SELECT item, attempt, size_bytes FROM node_log_sizes")
+        assert sizes == [(-1, 1, 40)]
+        assert await store.prune(before=story.after(1e6), keep_runs=0) == 1
+        assert (await store.metrics())["log_lines_dropped"] == 0
+
+
+_BEFORE_ITEMS = """
+INSERT INTO pipeline_workflows (pipeline, version, fingerprint, definition, active, created_at_us)
+VALUES ('p', 1, 'f', '{}', 1, 1);
+INSERT INTO pipeline_jobs (
+    job_id, pipeline, mode, state, params, origin, run_count, last_run_id, submitted_at_us
+) VALUES ('j', 'p', '', 'success', '{}', '', 1, 'r', 1);
+INSERT INTO pipeline_runs (
+    run_id, job_id, pipeline, workflow_version, mode, state, params, origin, dry_run, trace_id,
+    submitted_at_us, finished_at_us
+) VALUES ('r', 'j', 'p', 1, '', 'success', '{}', '', 0, '', 1, 2);
+INSERT INTO pipeline_nodes (run_id, node, position, op, state) VALUES ('r', 'n', 0, 'noop', 'success');
+INSERT INTO job_executions (attempt_id, run_id, node, number, state, started_at_us)
+VALUES ('a', 'r', 'n', 1, 'success', 1);
+INSERT INTO node_logs (run_id, node, attempt, stream, level, text, written_at_us)
+VALUES ('r', 'n', 1, 'stdout', 'info', 'hello', 1);
+INSERT INTO node_log_sizes (run_id, node, attempt, size_bytes, dropped_count)
+VALUES ('r', 'n', 1, 40, 3);
+"""
+
+
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(database: Path) -> None:
     await _filled(database)
     before = _rows(database, "SELECT name, sql FROM sqlite_schema")

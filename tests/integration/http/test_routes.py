@@ -36,6 +36,7 @@ GETS = (
     ("/api/v1/runs", "/api/v1/runs"),
     ("/api/v1/runs/{id}", "/api/v1/runs/RUN"),
     ("/api/v1/runs/{id}/nodes", "/api/v1/runs/RUN/nodes"),
+    ("/api/v1/runs/{id}/nodes/{node}/items", "/api/v1/runs/RUN/nodes/fetch/items"),
     ("/api/v1/runs/{id}/attempts", "/api/v1/runs/RUN/attempts"),
     ("/api/v1/runs/{id}/logs", "/api/v1/runs/RUN/logs"),
     ("/api/v1/runs/{id}/quality", "/api/v1/runs/RUN/quality"),

@@ -119,10 +119,12 @@ class GraphTwins(TwinMachine):
             )
         )
 
-    @rule(run_id=runs, after=st.integers(-1, 3), only_open=st.booleans())
-    def read_items(self, run_id: str, after: int, only_open: bool) -> None:
+    @rule(run_id=runs, after=st.integers(-1, 3), only_open=st.booleans(), state=st.none() | states)
+    def read_items(self, run_id: str, after: int, only_open: bool, state: NodeState | None) -> None:
         self.ask(
-            lambda twin: twin.items(run_id, "fetch", after=after, only_open=only_open, limit=3)
+            lambda twin: twin.items(
+                run_id, "fetch", after=after, only_open=only_open, state=state, limit=3
+            )
         )
 
     @invariant()
@@ -131,6 +133,7 @@ class GraphTwins(TwinMachine):
         for run_id in ("run_1", "run_2"):
             self.ask(lambda twin, run_id=run_id: twin.approvals(run_id))
             self.ask(lambda twin, run_id=run_id: twin.item_counts(run_id, "fetch"))
+            self.ask(lambda twin, run_id=run_id: twin.item_counts(run_id))
             self.ask(lambda twin, run_id=run_id: twin.run(run_id))
         self.ask(lambda twin: twin.has_succeeded("eod", "2026-01-05"))
 

@@ -26,6 +26,7 @@ RUN_IDS = [f"run_{number}" for number in range(1, 5)]
 runs = st.sampled_from(RUN_IDS)
 nodes = st.sampled_from(["fetch", "check", "publish", "nowhere"])
 pipelines = st.sampled_from(["eod", "other"])
+item_numbers = st.integers(-1, 1)
 seconds = st.floats(0.0, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 short_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
@@ -44,8 +45,8 @@ def _steps(run_id: str, at_s: float) -> st.SearchStrategy[ev.Event]:
             lambda state: story.finished(run_id, state, at_s=at_s)
         ),
         st.builds(story.node, nodes, st.sampled_from(list(NodeState)), st.just(run_id)),
-        st.builds(story.attempt_started, st.just(run_id), numbers),
-        st.builds(story.attempt_finished, st.just(run_id), numbers),
+        st.builds(story.attempt_started, st.just(run_id), numbers, item=item_numbers),
+        st.builds(story.attempt_finished, st.just(run_id), numbers, item=item_numbers),
         st.builds(story.committed, st.integers(1, 3), st.just(run_id)),
     )
 
@@ -126,17 +127,18 @@ class Twins(TwinMachine):
             )
         )
 
-    @rule(run_id=runs, number=st.integers(1, 3))
-    def start_attempt(self, run_id: str, number: int) -> None:
-        self.tell(story.attempt_started(run_id, number))
+    @rule(run_id=runs, number=st.integers(1, 3), item=item_numbers)
+    def start_attempt(self, run_id: str, number: int, item: int) -> None:
+        self.tell(story.attempt_started(run_id, number, item=item))
 
     @rule(
         run_id=runs,
         number=st.integers(1, 3),
         state=st.sampled_from(["success", "failed", "interrupted", "running"]),
+        item=item_numbers,
     )
-    def finish_attempt(self, run_id: str, number: int, state: str) -> None:
-        self.tell(story.attempt_finished(run_id, number, state))
+    def finish_attempt(self, run_id: str, number: int, state: str, item: int) -> None:
+        self.tell(story.attempt_finished(run_id, number, state, item=item))
 
     @rule(run_id=runs, next_chunk=st.integers(1, 6), key=st.none() | st.just("shared"))
     def commit(self, run_id: str, next_chunk: int, key: str | None) -> None:
@@ -151,10 +153,11 @@ class Twins(TwinMachine):
         attempt=st.integers(1, 2),
         texts=st.lists(short_text, max_size=3),
         repeat=st.sampled_from([1, 1, 100_000]),
+        item=item_numbers,
     )
-    def log(self, run_id: str, attempt: int, texts: list[str], repeat: int) -> None:
+    def log(self, *, run_id: str, attempt: int, texts: list[str], repeat: int, item: int) -> None:
         long_texts = [text * repeat for text in texts]
-        self.tell(story.logged(*long_texts, run_id=run_id, attempt=attempt))
+        self.tell(story.logged(*long_texts, run_id=run_id, attempt=attempt, item=item))
 
     @rule(pipeline=pipelines, version=st.integers(1, 3))
     def define(self, pipeline: str, version: int) -> None:
@@ -320,8 +323,11 @@ class Twins(TwinMachine):
     def look_at_a_run(self, run_id: str) -> None:
         self.ask(lambda twin: twin.nodes(run_id))
         self.ask(lambda twin: twin.attempts(run_id))
+        self.ask(lambda twin: twin.attempts(run_id, "fetch", item=0))
+        self.ask(lambda twin: twin.open_runs())
         self.ask(lambda twin: twin.checkpoint(run_id, "fetch"))
         self.ask(lambda twin: twin.logs(run_id))
+        self.ask(lambda twin: twin.logs(run_id, node="fetch", item=0, after_id=1, limit=2))
         self.ask(lambda twin: twin.quality(run_id))
 
     @invariant()

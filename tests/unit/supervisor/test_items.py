@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles.scripted import REGISTRY, World, run_state, spec_of, world
+from doubles.items import WITH_TASKS, each, ended, failed, flow, items_of, submit
+from doubles.scripted import World, run_state, world
 
-from openbell.execution.protocol import Done, Failed, NodeEnd
-from openbell.model.control import Submission
+from openbell.execution.protocol import Done
 from openbell.model.events import ItemsChanged, ItemsListed
-from openbell.model.items import ItemRecord
-from openbell.model.pipelines import Node, Pipeline, RetryPolicy
-from openbell.model.runs import NodeState, RunState, Totals
-from openbell.operators.control import CONTROL
+from openbell.model.pipelines import Node, RetryPolicy
+from openbell.model.runs import NodeState, RunState
 from openbell.testing import MemoryHistory
 
 pytestmark = pytest.mark.unit
-
-WITH_TASKS = replace(
-    REGISTRY,
-    operators={
-        **REGISTRY.operators,
-        **{spec.name: spec for spec in CONTROL},
-        "work": spec_of("work", "task"),
-    },
-)
-
-
-def each(items: Any, op: str = "noop", **more: Any) -> Node:
-    settings = {key: more.pop(key) for key in ("outcome", "seconds", "value") if key in more}
-    retry = more.pop("retry", RetryPolicy(max_attempts=1))
-    return Node(name="each", op=op, for_each=items, settings=settings, retry=retry, **more)
-
-
-def flow(*nodes: Node, **params: Any) -> Pipeline:
-    return Pipeline(name="flow", nodes=nodes, params=params)
-
-
-async def submit(at: World, **params: Any) -> str:
-    return (await at.engine.submit(Submission(pipeline="flow", params=params))).run_id
-
-
-async def items_of(at: World, run_id: str) -> list[ItemRecord]:
-    return list(await at.history.items(run_id, "each"))
 
 
 async def test_every_item_has_its_own_state_and_the_node_collects_what_they_made() -> None:
@@ -135,20 +105,6 @@ async def test_no_more_than_asked_run_at_once() -> None:
         assert await run_state(at, run_id) is RunState.SUCCESS
 
 
-def ended(task: Any, **more: Any) -> Done:
-    name = task.node.name
-    return Done(
-        ends={name: NodeEnd(outcome="success", was_reached=True, totals=Totals())},
-        outputs={name: {"kind": "value", "value": more.get("value")}},
-    )
-
-
-def failed(task: Any, kind: str = "transient") -> Failed:
-    return Failed(
-        node=task.node.name, kind=kind, message="trouble", traceback="", is_retryable=True
-    )
-
-
 async def test_one_item_is_tried_again_and_the_others_are_not() -> None:
     tries: Counter[int] = Counter()
 
@@ -220,7 +176,12 @@ async def test_after_a_restart_only_what_did_not_end_is_done() -> None:
         assert await run_state(at, run_id) is RunState.SUCCESS
         assert done == [0, 1, 2, 3, 4, 5]
         assert at.seen.of(ItemsListed) == []
-        assert {item.attempts for item in await items_of(at, run_id)} == {1}, "no attempt is lost"
+        tries = [
+            [(a.number, a.state) for a in await at.history.attempts(run_id, "each", item=number)]
+            for number in range(6)
+        ]
+        again = [[(1, "interrupted"), (2, "success")]] * 2
+        assert tries == [[(1, "success")]] * 3 + again + [[(1, "success")]]
 
 
 async def test_a_waiting_item_keeps_its_time_over_a_restart() -> None:

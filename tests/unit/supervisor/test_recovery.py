@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from doubles.dying import Dying
 from doubles.scripted import (
     JOB,
     REGISTRY,
@@ -20,11 +21,10 @@ from doubles.scripted import (
     succeed,
     world,
 )
-from typing_extensions import override
 
 from openbell.execution.protocol import CallTask, Done, Failed
 from openbell.model.control import Submission
-from openbell.model.events import Event, NodeChanged, StoredEvent
+from openbell.model.events import NodeChanged
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy
 from openbell.model.runs import NodeState, RunState
 from openbell.operators.control import CONTROL
@@ -35,23 +35,6 @@ pytestmark = pytest.mark.unit
 CONTROLLED = replace(
     REGISTRY, operators={**REGISTRY.operators, **{spec.name: spec for spec in CONTROL}}
 )
-
-
-class KilledError(BaseException):
-    """The process is gone."""
-
-
-class Dying(MemoryHistory):
-    """Takes so many records and then none; what was recorded stays."""
-
-    left = 1_000_000
-
-    @override
-    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
-        if self.left <= 0:
-            raise KilledError
-        self.left -= 1
-        return await super().record(*events)
 
 
 def graph() -> Pipeline:

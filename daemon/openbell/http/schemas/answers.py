@@ -180,10 +180,29 @@ class Node(BaseModel):
     retry_at: datetime | None
     totals: NodeTotals
     progress: Progress | None
+    items: dict[NodeStateName, int] | None
+
+
+class Item(BaseModel):
+    """One instance of a node with `for_each`; `number` is its place in the list, from 0."""
+
+    run_id: str
+    node: str
+    number: int
+    item: Any
+    state: NodeStateName
+    attempts: int
+    outcome: str | None
+    error: str
+    error_kind: str
+    retry_at: datetime | None
+    output: dict[str, Any] | None
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 class Attempt(BaseModel):
-    """One try of a node."""
+    """One try of a node, or of its item number `item`."""
 
     attempt_id: str
     run_id: str
@@ -200,6 +219,7 @@ class Attempt(BaseModel):
     peak_memory_bytes: int | None
     io_read_bytes: int | None
     io_written_bytes: int | None
+    item: int
 
 
 class LogLine(BaseModel):
@@ -207,6 +227,7 @@ class LogLine(BaseModel):
 
     id: int
     node: str
+    item: int
     attempt: int
     at: datetime
     stream: str
@@ -344,6 +365,7 @@ PAGED: tuple[type[BaseModel], ...] = (
     Overlay,
     Run,
     Node,
+    Item,
     Attempt,
     LogLine,
     Finding,

@@ -7,15 +7,14 @@ stay ended and the others go on.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 
 from openbell.execution.chains import Unit
 from openbell.execution.graph import Ended
-from openbell.model.events import DeadLettered, Event, ItemsChanged, ItemsListed
+from openbell.model.events import Event, ItemsChanged, ItemsListed
 from openbell.model.items import ItemChange, ItemRecord
 from openbell.model.runs import NodeState
 from openbell.sdk.errors import FatalError, OpenbellError
@@ -36,7 +35,6 @@ class FanOut:
         self._unit = unit
         self._node = unit.head
         self._known = context.before.nodes.get(unit.name)
-        self._counts: Counter[NodeState] = Counter()
         self._errors: list[str] = []
         self._recorder = _Recorder(context, unit.name)
         self._room = anyio.Semaphore(self._node.max_parallel or _WINDOW)
@@ -63,10 +61,9 @@ class FanOut:
         """Let history know every item, then that the node is under way; go on where that ended."""
         context, name = self._context, self._node.name
         if self._known is not None and self._known.state is NodeState.RUNNING:
-            self._counts.update(await self._ended_before())
             return
         items = await listed(context, self._node)
-        first = sum((await self._ended_before()).values()) if self._known is not None else 0
+        first = sum((await self._states()).values()) if self._known is not None else 0
         events: list[Event] = []
         for start in range(first, len(items), _BATCH):
             events.append(self._listing(start, items[start : start + _BATCH]))
@@ -85,16 +82,18 @@ class FanOut:
             items=tuple(items),
         )
 
-    async def _ended_before(self) -> dict[NodeState, int]:
-        history = self._context.services.history
-        return dict(await history.item_counts(self._context.run.run_id, self._node.name))
+    async def _states(self) -> Mapping[NodeState, int]:
+        """Return how many instances stand in each state."""
+        name = self._node.name
+        counts = await self._context.services.history.item_counts(self._context.run.run_id, name)
+        return counts.get(name, {})
 
     async def _begin(
         self, found: Sequence[ItemRecord], instances: anyio.abc.TaskGroup
-    ) -> tuple[list[ItemChange], list[DeadLettered]]:
+    ) -> tuple[list[ItemChange], list[Event]]:
         """Begin instances as there is room; return how those ended that take no time."""
         at_once: list[ItemChange] = []
-        letters: list[DeadLettered] = []
+        closing: list[Event] = []
         for item in found:
             await self._context.until_resumed()
             if self._context.is_interrupted:
@@ -103,12 +102,12 @@ class FanOut:
             change = work.at_once()
             if change is not None:
                 at_once.append(change)
-                letters += work.letters(change)
+                closing += work.closing(change)
                 continue
             if not await self._has_room():
                 break
             instances.start_soon(self._run, work)
-        return at_once, letters
+        return at_once, closing
 
     async def _has_room(self) -> bool:
         """Wait for room; return whether the run goes on then."""
@@ -127,14 +126,14 @@ class FanOut:
         try:
             change = await work.run()
             if change is not None:
-                await self._recorder.note(change, work.letters(change))
+                await self._recorder.note(change, *work.closing(change))
                 self._count(change)
         finally:
             self._room.release()
 
-    async def _take(self, changes: Sequence[ItemChange], letters: Sequence[DeadLettered]) -> None:
+    async def _take(self, changes: Sequence[ItemChange], closing: Sequence[Event]) -> None:
         if changes:
-            await self._recorder.record(changes, letters)
+            await self._recorder.record(changes, closing)
             for change in changes:
                 self._count(change)
 
@@ -144,7 +143,7 @@ class FanOut:
 
     async def _ended(self) -> Completion:
         """Return the node's end: a success when no instance failed."""
-        counts = await self._ended_before()
+        counts = await self._states()
         total, failed = sum(counts.values()), counts.get(NodeState.FAILED, 0)
         if failed:
             told = "; ".join(self._errors) or "see its items"
@@ -182,14 +181,14 @@ class _Recorder:
         self._context = context
         self._node = node
         self._waiting: list[tuple[ItemChange, anyio.Event]] = []
-        self._letters: list[DeadLettered] = []
+        self._events: list[Event] = []
         self._has_some = anyio.Event()
 
-    async def note(self, change: ItemChange, letters: Sequence[DeadLettered] = ()) -> None:
-        """Return once `change` is on disk, and its dead letter with it."""
+    async def note(self, change: ItemChange, *events: Event) -> None:
+        """Return once `change` is on disk, and with it what belongs to it."""
         recorded = anyio.Event()
         self._waiting.append((change, recorded))
-        self._letters += letters
+        self._events += events
         self._has_some.set()
         await recorded.wait()
 
@@ -199,15 +198,13 @@ class _Recorder:
             await self._has_some.wait()
             self._has_some = anyio.Event()
             waiting, self._waiting = self._waiting, []
-            letters, self._letters = self._letters, []
-            await self.record([change for change, _ in waiting], letters)
+            events, self._events = self._events, []
+            await self.record([change for change, _ in waiting], events)
             for _, recorded in waiting:
                 recorded.set()
 
-    async def record(
-        self, changes: Sequence[ItemChange], letters: Sequence[DeadLettered] = ()
-    ) -> None:
-        """Put changes on record, and with them what failed for good."""
+    async def record(self, changes: Sequence[ItemChange], events: Sequence[Event]) -> None:
+        """Put changes on record, and with them what belongs to them."""
         await self._context.record(
             ItemsChanged(
                 at=self._context.services.clock.now(),
@@ -216,5 +213,5 @@ class _Recorder:
                 node=self._node,
                 changes=tuple(changes),
             ),
-            *letters,
+            *events,
         )

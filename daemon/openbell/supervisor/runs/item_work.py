@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from openbell.execution.retry import delay_s, is_retried
-from openbell.model.events import DeadLettered
+from openbell.execution.retry import delay_s, failures_so_far, is_retried
+from openbell.model.events import Event
 from openbell.model.items import ItemChange, ItemRecord
 from openbell.model.pipelines import Node
 from openbell.model.runs import NodeState
@@ -27,8 +27,13 @@ from openbell.supervisor.runs.item_params import ItemParams
 from openbell.supervisor.runs.letters import letter_of_item
 from openbell.supervisor.runs.worker_work import kind_of
 
-Note = Callable[[ItemChange], Awaitable[None]]
-"""Puts a change on record, together with others; it is durable when this returns."""
+
+class Note(Protocol):
+    """Puts a change on record, with what belongs to it and together with others."""
+
+    async def __call__(self, change: ItemChange, *events: Event) -> None:
+        """Return once it is durable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +61,10 @@ class ItemWork:
         self._note = note
         self._params = ItemParams(context.params, item.item)
         self._attempt = item.attempts + (item.state is not NodeState.RUNNING)
+        self._failures = self._attempt - 1
         self._asked_at = item.started_at
         self._traceback = ""
+        self._unrecorded: tuple[Event, ...] = ()
 
     def at_once(self) -> ItemChange | None:
         """Return how the instance ended if it takes no time, else None."""
@@ -73,6 +80,7 @@ class ItemWork:
 
     async def run(self) -> ItemChange | None:
         """Return how the instance ended, None when the run goes on later."""
+        await self._take_up()
         await self._wait_as_before()
         while not self._context.is_interrupted:
             try:
@@ -83,23 +91,36 @@ class ItemWork:
                 return None
             if isinstance(tried, Answer):
                 return self._ended(tried)
+            self._failures += 1
             wait_s = self._wait_s(tried)
             if wait_s is None:
                 return self._failed(tried)
             retry_at = self._context.services.clock.now() + timedelta(seconds=wait_s)
-            await self._note(self._change(NodeState.RETRYING, tried, retry_at=retry_at))
+            change = self._change(NodeState.RETRYING, tried, retry_at=retry_at)
+            await self._note(change, *self._unrecorded)
             await self._context.sleep_or_stop(wait_s)
             await self._context.until_resumed()
             self._attempt += 1
             self._asked_at = None
         return None
 
-    def letters(self, change: ItemChange) -> Sequence[DeadLettered]:
-        """Return what is kept of the instance when `change` says that it failed for good."""
+    def closing(self, change: ItemChange) -> Sequence[Event]:
+        """Return what belongs to `change`, the instance's end: its last attempt's, and a letter."""
         item = self._item.item
-        return letter_of_item(
+        letters = letter_of_item(
             self._context, self._node.name, item, change, traceback=self._traceback
         )
+        return (*self._unrecorded, *letters)
+
+    async def _take_up(self) -> None:
+        """Go on with the attempts of an earlier process; those that were interrupted do not count."""
+        run_id, item = self._context.run.run_id, self._item
+        if not item.attempts or self._node.op in ANSWERS:
+            return
+        history = self._context.services.history
+        known = await history.attempts(run_id, self._node.name, item=item.number)
+        self._attempt = item.attempts + 1
+        self._failures = failures_so_far(known, None)
 
     async def _wait_as_before(self) -> None:
         item = self._item
@@ -108,6 +129,7 @@ class ItemWork:
             await self._context.sleep_or_stop(left.total_seconds())
 
     async def _try(self) -> Tried:
+        self._unrecorded = ()
         is_control = self._node.op in ANSWERS
         return await (self._ask() if is_control else self._work())
 
@@ -167,18 +189,19 @@ class ItemWork:
         async with AsyncExitStack() as held:
             if not await context.has_turn(held, ask):
                 return None
-            await self._note(self._change(NodeState.RUNNING))
             attempt = Attempt(
                 services,
                 call,
                 job=context.job,
                 policy=self._node.retry,
                 checkpoint=None,
-                is_recorded=False,
             )
+            await self._note(self._change(NodeState.RUNNING), attempt.opening())
             result = await attempt.run(context.stop, self._node)
+        self._unrecorded = result.unrecorded
         if result.done is not None:
             if result.done.is_interrupted:
+                await context.record(*result.unrecorded)
                 return None
             end = result.done.ends.get(name)
             outcome = end.outcome if end is not None else "success"
@@ -199,7 +222,7 @@ class ItemWork:
             return None
         return delay_s(
             policy,
-            self._attempt,
+            self._failures,
             retry_after_s=trouble.retry_after_s,
             jitter=self._context.services.jitter(),
         )

@@ -174,7 +174,7 @@ class WorkerWork:
         )
 
     def _opening(self, attempt: Attempt, number: int) -> Sequence[Event]:
-        return (*attempt.opening(), *self._changes(NodeState.RUNNING, attempt=number))
+        return (attempt.opening(), *self._changes(NodeState.RUNNING, attempt=number))
 
     def _frame(self, number: int) -> Frame:
         context, services, run = self._context, self._context.services, self._context.run
