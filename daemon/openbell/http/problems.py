@@ -42,7 +42,7 @@ TYPES: Mapping[str, str] = {
     "unknown-node": "the run has no node of this name",
     "unknown-letter": "there is no dead letter with this id",
     "unknown-dataset": "no dataset has this name; `known` lists those there are",
-    "not-accepted": "the daemon cannot take this now: it drains, or the pipeline is paused or parked",
+    "not-accepted": "the daemon cannot take this now: it drains, or the pipeline is refused or parked",
     "conflict": "the request does not fit the state of what it names",
     "idempotency-conflict": "this Idempotency-Key was used with another request",
     "unauthorized": "a bearer token is needed",

@@ -29,7 +29,7 @@ class RunQueue:
         return run_id in self._runs
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._runs)
+        return iter(sorted(self._runs, key=self._keys.__getitem__))
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -48,7 +48,7 @@ class RunQueue:
         """Return the run that is to begin next, None when none may."""
         while self._heap:
             key, run_id = self._heap[0]
-            if self._keys.get(run_id) == key:
+            if self._keys.get(run_id) == key and not _is_passed_over(self._runs[run_id]):
                 return self._runs[run_id]
             heapq.heappop(self._heap)
         return None
@@ -64,13 +64,14 @@ class RunQueue:
             priority=run.priority if priority is None else priority,
         )
         self._runs[run_id] = run
-        number = self._keys.pop(run_id, (False, 0.0, next(self._numbers)))[2]
-        self._place(run, number)
+        self._place(run, self._keys[run_id][2])
 
     def _place(self, run: RunRecord, number: int) -> None:
-        has_begun = run.state is RunState.RUNNING
-        if run.paused and not has_begun:
-            return
         age = seniority(run.priority, run.submitted_at.timestamp())
-        key = self._keys[run.run_id] = (not has_begun, -age, number)
-        heapq.heappush(self._heap, (key, run.run_id))
+        key = self._keys[run.run_id] = (run.state is not RunState.RUNNING, -age, number)
+        if not _is_passed_over(run):
+            heapq.heappush(self._heap, (key, run.run_id))
+
+
+def _is_passed_over(run: RunRecord) -> bool:
+    return run.paused and run.state is not RunState.RUNNING
