@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from openbell.operators.settings import WEB, Word
+from openbell.schedule.durations import DURATION, SECOND_US, duration_us
 from openbell.sdk.hooks import OperatorSpec
 from openbell.sdk.settings import PluginSettings
 
@@ -16,15 +17,16 @@ _LONGEST_S = 366 * 86_400.0
 
 
 def seconds(value: object) -> float:
-    """Return the seconds that `value` means: a number, or text such as `90s`, `45m`, `2h`, `1d`."""
+    """Return the seconds that `value` means: a number, or text such as `90s`, `45m`, `1h30m`."""
     text = str(value)
     number = text[:-1] if text[-1:] in _UNITS_S else text
     try:
         found = float(number) * _UNITS_S.get(text[-1:], 1.0)
     except ValueError:
-        found = -1.0
+        is_span = DURATION.fullmatch(text) is not None
+        found = duration_us(text) / SECOND_US if is_span else -1.0
     if isinstance(value, bool) or not 0 <= found <= _LONGEST_S:
-        raise ValueError(f"must be a time such as 0, 30s, 45m or 2h, not {value!r}")
+        raise ValueError(f"must be a time such as 0, 30s, 45m or 1h30m, not {value!r}")
     return found
 
 

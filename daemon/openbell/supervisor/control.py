@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from openbell.model.control import ConflictError
-from openbell.model.events import Event, NodeEndRequested, RunPaused, RunPrioritized
+from openbell.model.events import DecisionNoted, Event, NodeEndRequested, RunPaused, RunPrioritized
 from openbell.model.history import RecordRefusedError
 from openbell.model.runs import IllegalStepError, NodeRecord, NodeState, RunRecord
 from openbell.sdk.errors import Problem, SettingsError
@@ -44,7 +44,9 @@ class ControlDesk:
         """Let a run begin nothing more, or go on; asked again nothing changes."""
         run = await self._open(run_or_job_id)
         if run.paused != paused:
-            await self._record(run, RunPaused(**self._of(run), paused=paused, by=by))
+            did = "paused it" if paused else "let it go on"
+            noted = DecisionNoted(**self._of(run), what="paused", reason=f"{by} {did}")
+            await self._record(run, RunPaused(**self._of(run), paused=paused, by=by), noted)
             await self._actors.tell(run.pipeline, PauseRun(run.run_id, paused))
         return await self._runs.find(run.run_id)
 
@@ -111,9 +113,9 @@ class ControlDesk:
             "pipeline": run.pipeline,
         }
 
-    async def _record(self, run: RunRecord, event: Event) -> None:
+    async def _record(self, run: RunRecord, *events: Event) -> None:
         try:
-            await self._services.journal.record(event)
+            await self._services.journal.record(*events)
         except IllegalStepError as error:
             now = await self._runs.find(run.run_id)
             raise (self._over(now) if now.state.is_final else ConflictError(str(error))) from None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Any, Protocol
 
 from openbell.config.substitution import param_names
 from openbell.model.bodies import decode_body, encode_plain
 from openbell.model.control import ConflictError, Submission, UnknownRunError
 from openbell.model.events import (
     ApprovalAnswered,
+    DecisionNoted,
     Event,
     RunCancelRequested,
     RunSubmitted,
@@ -129,10 +130,14 @@ class Intake:
         """Ask a run to end; finished work is kept."""
         run = await self.find(run_or_job_id)
         try:
+            about: dict[str, Any] = {
+                "at": self._services.clock.now(),
+                "run_id": run.run_id,
+                "pipeline": run.pipeline,
+            }
             await self._services.journal.record(
-                RunCancelRequested(
-                    at=self._services.clock.now(), run_id=run.run_id, pipeline=run.pipeline, by=by
-                )
+                RunCancelRequested(**about, by=by),
+                DecisionNoted(**about, what="cancel_requested", reason=f"{by} asked for its end"),
             )
         except IllegalStepError:
             run = await self.find(run.run_id)

@@ -87,6 +87,13 @@ def test_what_cannot_work_is_refused(
     assert refused(model, settings).startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("written", "wanted"), [("1h30m", 5400), ("90", 90), ("0s", 0), (0.5, 0.5)]
+)
+def test_times_are_written_as_everywhere(written: object, wanted: float) -> None:
+    assert NoopSettings.model_validate({"seconds": written}).seconds == wanted
+
+
 def test_parameters_may_hold_what_is_checked_later() -> None:
     assert WaitSettings.model_validate({"url": "${where}"}).url == "${where}"
     asked = {"labels": ["a", "${b}"], "deadline": 1, "on_deadline": "x"}

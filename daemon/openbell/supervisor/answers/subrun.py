@@ -106,7 +106,12 @@ async def abandon(question: Question) -> None:
 
 def _key(question: Question) -> str:
     run_id = question.context.run.run_id
-    return f"{run_id}/{question.node}/{question.item}/{question.attempt}"
+    return submission_key(run_id, question.node, question.attempt, item=question.item)
+
+
+def submission_key(run_id: str, node: str, attempt: int, *, item: int = -1) -> str:
+    """Return the key under which a node submits the run that it follows."""
+    return f"{run_id}/{node}/{item}/{attempt}"
 
 
 async def _cancel_too(question: Question, run_id: str) -> None:

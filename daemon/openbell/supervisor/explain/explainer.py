@@ -10,9 +10,11 @@ from openbell.model.explanations import Explanation, Fires, Present, Sentence
 from openbell.model.history import History, RunFilter
 from openbell.model.letters import Decision, LetterFilter
 from openbell.model.pipelines import Pipeline
-from openbell.model.runs import RunRecord, RunState
+from openbell.model.runs import NodeState, RunRecord, RunState
 from openbell.sdk.clock import Clock
-from openbell.supervisor.explain.nodes import RunFacts, explain_node
+from openbell.supervisor.answers.subrun import submission_key
+from openbell.supervisor.explain.facts import RunFacts
+from openbell.supervisor.explain.nodes import explain_node
 from openbell.supervisor.explain.pipelines import PipelineFacts, explain_pipeline
 from openbell.supervisor.explain.runs import QueueFacts, explain_run
 
@@ -120,10 +122,28 @@ class Explainer:
         history = self._history
         stored = await history.workflow(run.pipeline, run.workflow_version)
         definition: Pipeline | None = from_definition(stored.definition) if stored else None
+        nodes = {node.node: node for node in await history.nodes(run.run_id)}
+        running = [
+            (node, nodes[node.name].attempts)
+            for node in (definition.nodes if definition else ())
+            if node.name in nodes and nodes[node.name].state is NodeState.RUNNING
+        ]
+        followed = {
+            node.name: await history.submission(submission_key(run.run_id, node.name, attempt))
+            for node, attempt in running
+            if node.op == "pipeline" and node.for_each is None
+        }
         return RunFacts(
             run=run,
-            nodes={node.node: node for node in await history.nodes(run.run_id)},
+            nodes=nodes,
             pipeline=definition,
+            approvals=await history.approvals(run.run_id),
+            items={
+                node.name: await history.item_counts(run.run_id, node.name)
+                for node, _ in running
+                if node.for_each is not None
+            },
+            children={name: child for name, child in followed.items() if child is not None},
             letters=await history.dead_letters(LetterFilter(run_id=run.run_id, limit=100)),
             turns=self._present.turns() if self._present else (),
             now=self._clock.now(),
@@ -148,7 +168,7 @@ def _decided(decisions: Sequence[Decision]) -> list[Sentence]:
     return [
         Sentence(
             what=f"decided_{decision.what}",
-            text=f"{decision.node + ': ' if decision.node else ''}{decision.reason}",
+            text=f"on record: {decision.node + ': ' if decision.node else ''}{decision.reason}",
             at=decision.at,
             ids={"run": decision.run_id} if decision.run_id else {"pipeline": decision.pipeline},
         )

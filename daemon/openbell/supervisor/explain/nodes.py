@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from openbell.execution.chains import is_open
+from openbell.execution.retry import error_class, is_retried
 from openbell.model.explanations import Sentence
-from openbell.model.letters import DeadLetter, LetterState
-from openbell.model.pipelines import Node, Pipeline
-from openbell.model.runs import AttemptRecord, NodeRecord, NodeState, RunRecord
-from openbell.model.tracking import TurnWait
+from openbell.model.letters import LetterState
+from openbell.model.pipelines import Node
+from openbell.model.runs import NodeRecord, NodeState
+from openbell.supervisor.explain.at_work import at_work
+from openbell.supervisor.explain.facts import RunFacts
 
 _BROKEN = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.UPSTREAM_FAILED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """What is known of one run. `pipeline` is the definition it was accepted under, if kept."""
-
-    run: RunRecord
-    nodes: Mapping[str, NodeRecord]
-    pipeline: Pipeline | None
-    attempts: Sequence[AttemptRecord] = ()
-    letters: Sequence[DeadLetter] = ()
-    turns: Sequence[TurnWait] = ()
-    now: datetime
-
-    def definition(self, name: str) -> Node | None:
-        """Return a node's definition."""
-        nodes = self.pipeline.nodes if self.pipeline else ()
-        return next((node for node in nodes if node.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +77,11 @@ def _pending(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
     if facts.run.started_at is None:
         return [_say("run_queued", "its run has not begun", facts, record)]
     open_edges = [edge.text for edge in edges(facts, record.node) if not edge.is_over]
+    if not open_edges and facts.run.paused:
+        text = f"its run is paused; `mdp resume {facts.run.run_id}` lets it go on"
+        return [_say("paused", text, facts, record)]
     if not open_edges:
-        return [
-            _say("waits_for_chain", "the chain that it is part of has not begun", facts, record)
-        ]
+        return [_say("begins", "what it needs has ended: it begins at once", facts, record)]
     return [_say("waits_for_nodes", f"it waits: {_listed(open_edges)}", facts, record)]
 
 
@@ -112,8 +97,7 @@ def _queued(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
 
 
 def _running(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
-    text = f"it is running, attempt {max(1, record.attempts)}"
-    return [_say("running", text, facts, record, at=record.started_at)]
+    return [_say("running", at_work(facts, record), facts, record, at=record.started_at)]
 
 
 def _retrying(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
@@ -155,13 +139,18 @@ def _why_not_again(record: NodeRecord, definition: Node) -> tuple[str, str]:
     policy = definition.retry
     if definition.for_each is not None and record.error_kind == "items":
         return "items_failed", "items of it used up their attempts or failed for good"
+    kind = record.error_kind or "error"
     if record.attempts >= policy.max_attempts:
-        return "attempts_used_up", f"its attempts are used up: {policy.max_attempts} were allowed"
-    classes = ", ".join(policy.on)
-    return (
-        "not_retried",
-        f"errors like this one are not tried again (its policy is about {classes})",
-    )
+        most = policy.max_attempts
+        allowed = "1 was allowed" if most == 1 else f"{most} were allowed"
+        return "attempts_used_up", f"its attempts are used up: {allowed}"
+    if error_class(kind, is_retryable=True) is None:
+        return "not_retried", "what failed like this is never tried again"
+    if kind == "timeout" and is_retried(policy, kind, is_retryable=True):
+        return "not_retried", "its deadline has passed, and that does not come back"
+    if is_retried(policy, kind, is_retryable=True):
+        return "not_retried", "who raised it says that trying again cannot help"
+    return "not_retried", f"its policy tries again after {', '.join(policy.on)} alone"
 
 
 def _skipped(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
@@ -186,7 +175,7 @@ def _by_rule(
 
 
 def _cancelled(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
-    why = f" ({record.error_kind})" if record.error_kind else ""
+    why = f" ({record.error_kind})" if record.error_kind not in {"", "cancelled", None} else ""
     return [_say("cancelled", f"it was cancelled{why}", facts, record, at=record.finished_at)]
 
 

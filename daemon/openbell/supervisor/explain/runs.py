@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from openbell.model.explanations import Sentence
 from openbell.model.letters import LetterState
 from openbell.model.runs import NodeState, RunState
-from openbell.supervisor.explain.nodes import RunFacts, explain_node
+from openbell.supervisor.explain.facts import RunFacts
+from openbell.supervisor.explain.nodes import explain_node
 
 _SHOWN = 8
 _OPEN = (NodeState.RETRYING, NodeState.QUEUED, NodeState.RUNNING)
@@ -34,7 +35,7 @@ def explain_run(facts: RunFacts, queue: QueueFacts | None) -> list[Sentence]:
         case RunState.RUNNING:
             told = _running(facts, queue)
         case RunState.SUCCESS:
-            told = [_say("success", "it succeeded", facts)]
+            told = [_say("success", "it succeeded", facts), *_dealt_with(facts)]
         case RunState.FAILED:
             told = _failed(facts)
         case RunState.CANCELLED:
@@ -138,6 +139,17 @@ def _failed(facts: RunFacts) -> list[Sentence]:
     replayed = next((each.replayed_by for each in facts.letters if each.replayed_by), None)
     if replayed:
         told.append(_say("replayed", f"run {replayed} does it again", facts, replayed_by=replayed))
+    return told
+
+
+def _dealt_with(facts: RunFacts) -> list[Sentence]:
+    """Return which nodes of a run that succeeded did not."""
+    told: list[Sentence] = []
+    for name, node in facts.nodes.items():
+        if node.state in {NodeState.FAILED, NodeState.CANCELLED} and len(told) < _SHOWN:
+            first = explain_node(facts, name)[0]
+            text = f"node {name!r}, which others dealt with: {first.text}"
+            told.append(Sentence(what="dealt_with", text=text, at=first.at, ids=first.ids))
     return told
 
 

@@ -60,7 +60,10 @@ class Waits:
         for status in self._present.pipelines():
             if status.queued_runs:
                 active, waiting = self._present.queue(status.name)
-                what, reason = _why(daemon, status.state, status.reason, active)
+                why = _why(daemon, status.state, status.reason, active)
+                if why is None:
+                    continue
+                what, reason = why
                 for run_id in waiting[:MAX_RUNS]:
                     yield (status.name, run_id, ""), what, reason
         for turn in self._present.turns()[:MAX_TURNS]:
@@ -69,11 +72,12 @@ class Waits:
                 yield (turn.pipeline, turn.run_id, turn.node), "waits_for_turn", reason
 
 
-def _why(daemon: str, state: str, reason: str, active: Sequence[str]) -> tuple[str, str]:
+def _why(daemon: str, state: str, reason: str, active: Sequence[str]) -> tuple[str, str] | None:
+    """Return what holds a queue up; None where a run has reasons of its own, which are on record."""
     if daemon != "running":
         return daemon, f"the daemon is {daemon}"
     if state != "active":
         return state, f"its pipeline is {state}" + (f": {reason}" if reason else "")
     if active:
-        return "max_active_runs", f"{active[0]} is going on"
-    return "held", "it is paused, or waits for what it needs of other pipelines"
+        return "max_active_runs", f"it waited for {active[0]}, which was going on"
+    return None

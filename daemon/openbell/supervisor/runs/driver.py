@@ -155,8 +155,8 @@ class RunDriver:
             if node.state.is_final:
                 context.outcomes[name] = node.outcome or "success"
                 ended[name] = Ended(node.state, node.outcome or "success")
-                if node.state is NodeState.FAILED:
-                    self._errors[name] = node.error
+                if node.error or (node.state is NodeState.CANCELLED and node.reason):
+                    self._errors[name] = node.error or node.reason
         return ended
 
     async def _work(self, graph: RunGraph) -> RunState | None:

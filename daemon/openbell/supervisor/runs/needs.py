@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
-from openbell.model.events import RunHeld
+from openbell.model.events import DecisionNoted, RunHeld
 from openbell.model.history import RecordRefusedError
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import RunRecord, RunState
@@ -62,8 +63,14 @@ async def _missing(services: Services, pipeline: Pipeline, run: RunRecord) -> st
 
 
 async def _tell(services: Services, run: RunRecord, reason: str) -> None:
-    held = RunHeld(at=services.clock.now(), run_id=run.run_id, pipeline=run.pipeline, reason=reason)
+    about: dict[str, Any] = {
+        "at": services.clock.now(),
+        "run_id": run.run_id,
+        "pipeline": run.pipeline,
+    }
+    held = RunHeld(**about, reason=reason)
+    noted = DecisionNoted(**about, what="held", reason=f"it {reason}")
     try:
-        await services.journal.insist(held)
+        await services.journal.insist(held, noted)
     except RecordRefusedError:
         return  # it ended meanwhile, and whoever ended it tells this task to stop

@@ -42,12 +42,11 @@ def ended_by(
             )
         )
         ends[node.name] = Ended(state, outcome)
-    failed = [name for name, end in ends.items() if end.state is NodeState.FAILED]
     return Completion(
         unit=unit,
         events=(*events, *changes),
         ends=ends,
-        errors=dict.fromkeys(failed, told),
+        errors={} if request.state is NodeState.SUCCESS else {request.node: told},
     )
 
 
