@@ -12,6 +12,7 @@ from openbell.http import answers
 from openbell.http.answers import JsonAnswer, page
 from openbell.http.api import Api
 from openbell.http.jobs import IdempotencyKey, Traceparent, submit
+from openbell.http.problems import ProblemError
 from openbell.http.routing import MAX_ID, add
 from openbell.http.schemas.requests import RunOptions, WorkflowRequest
 from openbell.model.control import UnknownPipelineError
@@ -91,6 +92,10 @@ class WorkflowRoutes:
 
     async def _find(self, name: str, version: int | None) -> WorkflowRecord:
         record = await self._api.history.workflow(name, version)
+        newest = None if version is None else await self._api.history.workflow(name)
+        if record is None and newest is not None:
+            text = f"pipeline {name!r} has no version {version}; the newest is {newest.version}"
+            raise ProblemError(404, "unknown-pipeline", text, known=[name], hint="")
         if record is None:
             known = [known.name for known in await self._api.history.workflows()]
             raise UnknownPipelineError(name, known)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from openbell.operators.settings import SqlSettings
 from openbell.sdk.errors import DataError, FatalError, OpenbellError
-from openbell.sdk.tasks import TaskContext, TaskResult
+from openbell.sdk.tasks import TaskContext, TaskInput, TaskResult
 
 _BATCH_ROWS = 65_536
 _LOOK_S = 0.2
@@ -82,7 +82,7 @@ def _register(connection: duckdb.DuckDBPyConnection, context: TaskContext) -> in
     """Let the query see what other nodes made, by their names; return how many rows that is."""
     rows_in = 0
     for name, made in context.inputs.items():
-        if made.kind == "rows" or made.row_count is not None:
+        if _has_rows(made):
             table = made.table()
             rows_in += table.num_rows
             connection.register(name, table)
@@ -140,10 +140,21 @@ def _told(context: TaskContext) -> Iterator[None]:
         hint = f"\nwords of SQL stand in quotes where they name a node: {words}" if words else ""
         raise FatalError(f"{error}{hint}") from error
     except duckdb.CatalogException as error:
-        tables = ", ".join(context.inputs) or "none"
-        raise FatalError(f"{error}\nthe nodes that this one needs: {tables}") from error
+        raise FatalError(f"{error}\n{_tables(context)}") from error
     except duckdb.Error as error:
         raise FatalError(f"{error}") from error
+
+
+def _tables(context: TaskContext) -> str:
+    """Return what the query can read, and what it cannot."""
+    rows = [name for name, made in context.inputs.items() if _has_rows(made)]
+    others = ", ".join(name for name in context.inputs if name not in rows)
+    told = f"the nodes whose rows it can read: {', '.join(rows) or 'none'}"
+    return f"{told}; {others}, which it needs, made no rows" if others else told
+
+
+def _has_rows(made: TaskInput) -> bool:
+    return made.kind == "rows" or made.row_count is not None
 
 
 def _is_reserved(name: str) -> bool:

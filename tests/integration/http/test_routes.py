@@ -191,6 +191,13 @@ async def test_a_graph_has_levels_and_edges_and_can_be_a_mermaid_chart(
     assert "n1 -->|pass or warn| n2" in chart.text
 
 
+async def test_a_version_that_is_not_there_is_told_with_the_newest(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/api/v1/workflows/lean_daily?version=99")
+    assert answer.json()["detail"] == "pipeline 'lean_daily' has no version 99; the newest is 1"
+
+
 def test_an_empty_graph_has_no_levels() -> None:
     assert dag({"nodes": []}) == {"nodes": [], "edges": [], "levels": []}
 
@@ -266,6 +273,7 @@ async def test_metrics_are_prometheus_text(client: httpx.AsyncClient) -> None:
         ("GET", "/api/pipeline/lineage/nope", 404, "unknown-dataset"),
         ("GET", "/api/pipeline/workflows/nope/dag", 404, "unknown-pipeline"),
         ("GET", "/api/v1/pipelines/nope", 404, "unknown-pipeline"),
+        ("GET", "/api/v1/workflows/lean_daily?version=99", 404, "unknown-pipeline"),
     ],
 )
 async def test_wrong_requests_are_problems(

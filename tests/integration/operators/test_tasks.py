@@ -96,6 +96,13 @@ def test_a_query_over_its_memory_says_which_setting_to_raise(tmp_path: Path) -> 
         rows(SqlOperator(settings).run(FakeTaskContext(scratch_folder=tmp_path)))
 
 
+def test_a_table_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    made = {"bars": BARS, "limit": 3}
+    with pytest.raises(FatalError) as found:
+        sql(tmp_path, "SELECT * FROM limits", made=made)
+    assert "rows it can read: bars; limit, which it needs, made no rows" in str(found.value)
+
+
 def test_a_long_query_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     context = FakeTaskContext(scratch_folder=tmp_path)
     threading.Timer(0.3, lambda: setattr(context, "is_asked", True)).start()
