@@ -133,16 +133,13 @@ class Explainer:
             for node, attempt in running
             if node.op == "pipeline" and node.for_each is None
         }
+        has_items = any(node.for_each is not None for node, _ in running)
         return RunFacts(
             run=run,
             nodes=nodes,
             pipeline=definition,
             approvals=await history.approvals(run.run_id),
-            items={
-                node.name: await history.item_counts(run.run_id, node.name)
-                for node, _ in running
-                if node.for_each is not None
-            },
+            items=await history.item_counts(run.run_id) if has_items else {},
             children={name: child for name, child in followed.items() if child is not None},
             letters=await history.dead_letters(LetterFilter(run_id=run.run_id, limit=100)),
             turns=self._present.turns() if self._present else (),
