@@ -44,7 +44,7 @@ class LetterDesk:
                 f"run {run.run_id} of dead letter {letter_id} is {run.state}; "
                 "it is replayed once that has ended"
             )
-        how = Retry(from_node=letter.node or None)
+        how = Retry(is_replay=True)
         return await self._retries.retry(run.run_id, by=by, how=how, letter_id=letter_id)
 
     async def purge(self, letter_id: str, *, by: str) -> DeadLetter:

@@ -64,7 +64,7 @@ async def taken_over(
     Nodes whose definition differs, and those whose output is gone, are done again, and so is all
     that follows from them.
     """
-    is_anew = run.state is RunState.SUCCESS and how.from_node is None
+    is_anew = run.state is RunState.SUCCESS and how.from_node is None and not how.is_replay
     if how.is_whole or is_anew or run.dry_run:
         return Takeover()
     known = {node.node: node for node in await services.history.nodes(run.run_id)}
@@ -75,22 +75,22 @@ async def taken_over(
     seeds |= {name for name in set(known) - seeds if not await _is_there(known[name])}
     again = rerun_part(found, seeds)
     are_params_same = {**run.params, **how.params} == dict(run.params)
-    keeps_items = how.from_node is None and are_params_same
+    same = alike - {how.from_node} if are_params_same else frozenset()
     return Takeover(
         nodes=tuple(node.name for unit in found for node in unit.nodes if node.name not in again),
-        items_of=_same_items(found, again, alike) if keeps_items else (),
+        items_of=_same_items(found, again, same),
     )
 
 
 def _seeds(
     run: RunRecord, pipeline: Pipeline, known: Mapping[str, NodeRecord], how: Retry
 ) -> set[str]:
-    if how.from_node is not None:
-        if how.from_node not in {node.name for node in pipeline.nodes}:
-            there = [node.name for node in pipeline.nodes]
-            raise UnknownNodeError(run.run_id, how.from_node, there)
-        return {how.from_node}
-    return {name for name, node in known.items() if node.state not in _FINE}
+    """Return what did not succeed and the named node: no failure is taken over."""
+    there = [node.name for node in pipeline.nodes]
+    if how.from_node is not None and how.from_node not in there:
+        raise UnknownNodeError(run.run_id, how.from_node, there)
+    failed = {name for name, node in known.items() if node.state not in _FINE}
+    return failed if how.from_node is None else failed | {how.from_node}
 
 
 def _alike(before: Pipeline | None, now: Pipeline) -> frozenset[str]:

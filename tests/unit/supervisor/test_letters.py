@@ -194,3 +194,52 @@ async def test_items_that_succeeded_are_not_done_again() -> None:
         await at.settle()
         assert [task.item for task in at.pool.tasks] == ["a", "b", "c", "b"]
         assert await run_state(at, again.run_id) is RunState.SUCCESS
+
+
+def two_fragile() -> Pipeline:
+    once = RetryPolicy(max_attempts=1)
+    nodes = (Node(name="one", op="work", retry=once), Node(name="other", op="work", retry=once))
+    return Pipeline(name="job", nodes=nodes)
+
+
+@pytest.mark.parametrize("is_replay", [True, False])
+async def test_no_failure_is_taken_over_whichever_was_named(is_replay: bool) -> None:
+    async def script(task: Any, listener: Any, stop: Any) -> Any:
+        failing = [task.node.name] if task.run_id == run.run_id else []
+        return await play(*failing)(task, listener, stop)
+
+    async with world(two_fragile(), registry=WITH_TASKS, scripts=[script]) as at:
+        run = await at.engine.submit(JOB)
+        await at.settle()
+        found = {letter.node: letter.letter_id for letter in await letters(at)}
+        if is_replay:
+            again = await at.engine.replay(found["one"], by="me")
+        else:
+            again = await at.engine.retry(run.run_id, by="me", how=Retry(from_node="one"))
+        await at.settle()
+        assert sorted(task.node.name for task in at.pool.tasks[2:]) == ["one", "other"]
+        assert await run_state(at, again.run_id) is RunState.SUCCESS
+        assert {letter.replayed_by for letter in await letters(at)} == {again.run_id}
+
+
+async def test_a_replay_keeps_what_went_well_in_a_run_that_got_over_its_failure() -> None:
+    once = RetryPolicy(max_attempts=1)
+    each = Node(name="each", op="work", for_each=["a", "b"], retry=once)
+    after = Node(name="after", op="work", needs={"each": ()}, trigger="all_done")
+    beside = Node(name="beside", op="work")
+
+    async def script(task: Any, listener: Any, stop: Any) -> Any:
+        is_bad = task.item == "b" and task.run_id == run.run_id
+        return await play(*(["each"] if is_bad else []))(task, listener, stop)
+
+    got_over = Pipeline(name="job", nodes=(each, after, beside))
+    async with world(got_over, registry=WITH_TASKS, scripts=[script]) as at:
+        run = await at.engine.submit(JOB)
+        await at.settle()
+        assert await run_state(at, run.run_id) is RunState.SUCCESS
+        (letter,) = await letters(at)
+        before = len(at.pool.tasks)
+        await at.engine.replay(letter.letter_id, by="me")
+        await at.settle()
+        done = [(task.node.name, task.item) for task in at.pool.tasks[before:]]
+    assert done == [("each", "b"), ("after", None)]
