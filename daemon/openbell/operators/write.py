@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from openbell.operators.settings import WriteSettings
-from openbell.sdk.backends import StageRequest
+from openbell.sdk.backends import Staged, StageRequest
 from openbell.sdk.operators import Chunk, Emission, NodeContext, NodeOutcome
 from openbell.sdk.values import Interval, Receipt, from_us
 
@@ -71,14 +71,26 @@ class WriteOperator:
         self._unchanged += staged.unchanged_count
 
     def _commit(self, batch: pa.RecordBatch, number: int) -> Receipt:
-        staged = self._backend.stage(self._request(batch, number), [batch])
-        try:
-            return self._backend.commit(staged)
-        except BaseException:
-            self._backend.abort(staged)
-            raise
+        """Commit a chunk, and tell of all that was ever committed as this one.
 
-    def _request(self, batch: pa.RecordBatch, number: int) -> StageRequest:
+        A process that died after its commit may have had other rows for this chunk: the vendor has
+        more now than it had then. Rows that are not there yet are committed under a further key.
+        """
+        done: list[Receipt] = []
+        while True:
+            staged = self._backend.stage(self._request(batch, number, len(done)), [batch])
+            if done and staged.receipt is None and not staged.written_count:
+                self._backend.abort(staged)
+                return _together(done)
+            try:
+                done.append(self._backend.commit(staged))
+            except BaseException:
+                self._backend.abort(staged)
+                raise
+            if staged.receipt is None and _is_of(done[-1], staged):
+                return _together(done)
+
+    def _request(self, batch: pa.RecordBatch, number: int, again: int = 0) -> StageRequest:
         bounds = pc.min_max(batch.column(self._table.schema.time_column).cast(pa.int64()))
         width_us = self._context.dataset.bar.width_s * 1_000_000
         interval = Interval(
@@ -87,7 +99,7 @@ class WriteOperator:
         return StageRequest(
             table=self._table,
             interval=interval,
-            key=f"{self._context.run_id}/{self._context.node}/{number}",
+            key=f"{self._context.run_id}/{self._context.node}/{number}{f'+{again}' * bool(again)}",
             run_id=self._context.run_id,
             ingested_at=self._context.now(),
         )
@@ -134,3 +146,26 @@ class WriteOperator:
 
     def close(self) -> None:
         """Leave the backend to the task, which made it."""
+
+
+def _is_of(receipt: Receipt, staged: Staged) -> bool:
+    """Return whether a receipt is of this stage, and not of one that came before under its key."""
+    return (receipt.interval, receipt.row_count) == (staged.request.interval, staged.row_count)
+
+
+def _together(receipts: Sequence[Receipt]) -> Receipt:
+    """Return the proof of several commits as one, under the key of the first."""
+    if len(receipts) == 1:
+        return receipts[0]
+    return replace(
+        receipts[-1],
+        key=receipts[0].key,
+        interval=Interval(
+            min(each.interval.start for each in receipts),
+            max(each.interval.end for each in receipts),
+        ),
+        row_count=sum(each.row_count for each in receipts),
+        written_count=sum(each.written_count for each in receipts),
+        unchanged_count=sum(each.unchanged_count for each in receipts),
+        size_bytes=sum(each.size_bytes for each in receipts),
+    )

@@ -206,6 +206,34 @@ def test_a_chunk_is_committed_once_even_if_it_comes_twice() -> None:
     assert rows_of(backend) == 3
 
 
+def test_a_chunk_that_holds_more_when_it_comes_again_loses_nothing() -> None:
+    """A kill between a commit and its record: the next process asks anew, and there is more now."""
+    backend = FakeBackend()
+    for count in (3, 5, 5, 6):
+        operator = write(backend)
+        list(operator.process(Chunk(batch=bars(count=count), number=0, cursor="")))
+        (receipt,) = operator.outcome().receipts
+        assert (rows_of(backend), receipt.written_count) == (count, count)
+        assert receipt.key.endswith("/publish/0")
+        assert receipt.row_count == receipt.written_count + receipt.unchanged_count
+    assert (receipt.interval.start, receipt.interval.end) == (START, START + timedelta(minutes=6))
+
+
+def test_a_chunk_is_whole_although_a_dying_worker_commits_it_meanwhile() -> None:
+    class Raced(FakeBackend):
+        def stage(self, request: Any, batches: Any) -> Any:
+            staged = super().stage(request, batches)
+            if request.key.endswith("/0"):
+                list(write(FakeBackend(self.place)).process(first))
+            return staged
+
+    backend = Raced()
+    first = Chunk(batch=bars(count=2), number=0, cursor="")
+    operator = write(backend)
+    list(operator.process(Chunk(batch=bars(count=4), number=0, cursor="")))
+    assert rows_of(backend) == operator.outcome().rows_written == 4
+
+
 def test_bad_rows_are_left_out() -> None:
     backend = FakeBackend()
     operator = write(backend)
