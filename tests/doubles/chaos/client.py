@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import override
 
 from doubles.chaos.plans import Order
+from doubles.chaos.wishes import Reply
 
 _ANSWER_S = 10.0
 
@@ -30,14 +29,6 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    body: Any
 
 
 def call(path: Path, method: str, url: str, body: object = None, **headers: str) -> Reply | None:
@@ -57,11 +48,15 @@ def call(path: Path, method: str, url: str, body: object = None, **headers: str)
 
 @dataclass
 class Submitter:
-    """Submits orders one by one, each again and again until it is accepted, in a thread."""
+    """Submits orders one by one, each again and again until it is accepted, in a thread.
+
+    It waits while more than `most_open` runs are open: a storm is to end some day.
+    """
 
     path: Path
     order: Callable[[int], Order]
     every_s: float
+    most_open: int = 60
     accepted: dict[str, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     refused: list[tuple[str, Reply]] = field(default_factory=list)
@@ -90,12 +85,20 @@ class Submitter:
     def _run(self) -> None:
         number = 0
         while not self._stop.is_set():
+            if self._is_busy():
+                self._stop.wait(self.every_s)
+                continue
             order = self.order(number)
             number += 1
             self.orders[order.key] = order
             while not self.submit(order) and not self._has_given_up:
                 time.sleep(0.05)
             self._stop.wait(self.every_s)
+
+    def _is_busy(self) -> bool:
+        found = call(self.path, "GET", "/api/pipeline/jobs/running")
+        has_answer = found is not None and found.status == 200
+        return has_answer and len(found.body["items"]) > self.most_open
 
     def submit(self, order: Order) -> bool:
         """Send an order once; return whether that settled it."""
@@ -110,53 +113,6 @@ class Submitter:
         if before != reply.body["run_id"]:
             self.refused.append((order.key, reply))
         return True
-
-
-@dataclass
-class Meddler:
-    """Answers questions and cancels runs, now and then, in a thread.
-
-    What the daemon accepted is kept: `answered` are labels by run, node and item, `cancelled` runs.
-    """
-
-    path: Path
-    runs: Callable[[], list[str]]
-    chance: random.Random
-    answered: dict[tuple[str, str, int], str] = field(default_factory=dict)
-    cancelled: set[str] = field(default_factory=set)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def start(self) -> None:
-        """Begin."""
-        threading.Thread(target=self._run, name="meddler", daemon=True).start()
-
-    def finish(self) -> None:
-        """End soon."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.5):
-            self._answer()
-            if self.chance.random() < 0.1:
-                self._cancel()
-
-    def _answer(self) -> None:
-        found = call(self.path, "GET", "/api/v1/approvals")
-        for asked in found.body["items"] if found is not None and found.status == 200 else ():
-            run_id, node, item = asked["run_id"], asked["node"], asked["item"]
-            label = self.chance.choice(asked["labels"])
-            url = f"/api/v1/runs/{run_id}/nodes/{node}/answer"
-            reply = call(self.path, "POST", url, {"label": label, "item": item})
-            if reply is not None and reply.status == 200:
-                self.answered[run_id, node, item] = label
-
-    def _cancel(self) -> None:
-        runs = self.runs()
-        if runs:
-            run_id = self.chance.choice(runs[-5:])
-            reply = call(self.path, "DELETE", f"/api/pipeline/jobs/{run_id}")
-            if reply is not None and reply.status == 202:
-                self.cancelled.add(run_id)
 
 
 @dataclass

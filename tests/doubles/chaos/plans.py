@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -10,6 +11,15 @@ from typing import Any
 
 SYMBOLS = ("AAPL", "MSFT", "NVDA")
 BARS_A_SESSION = 24
+LIVE = "live"
+FOLLOWED = "ticks"
+LIVE_SYMBOLS = ("BTC", "ETH")
+LIVE_INTERVAL = "1s"
+EXTRA = "graph_extra"
+"""A pipeline that comes and goes."""
+MADE = "graph_made"
+"""A pipeline that is defined through the API."""
+_MOODS = {"duplicates": 0.001, "outages": {"rate": 0.02}}
 _FIRST = date(2025, 1, 6)
 _RULES = (
     *("all_success",) * 8,
@@ -28,7 +38,11 @@ class Order:
 
 @dataclass(slots=True)
 class Plan:
-    """What a storm runs: pipelines that are drawn from a seed, and submissions to them."""
+    """What a storm runs: pipelines that are drawn from a seed, and submissions to them.
+
+    A definition is drawn from the seed, its name and its edition, which `change` counts up; each
+    function of its nodes is told the edition and writes it down.
+    """
 
     seed: int
     lake: str
@@ -36,37 +50,76 @@ class Plan:
     tables: int = 3
     _chance: random.Random = field(init=False)
     _sessions: dict[str, int] = field(default_factory=dict)
+    _editions: Counter[str] = field(default_factory=Counter)
+    _has_extra: bool = False
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the pipelines that are always configured."""
+        return (
+            *(f"{kind}_{number}" for number in range(2) for kind in ("leaf", "clock")),
+            *(f"graph_{number}" for number in range(self.graphs + 1)),
+            *(f"load_{number}" for number in range(self.tables)),
+        )
+
+    def change(self, chance: random.Random) -> None:
+        """Let some pipelines have another edition, and one come or go."""
+        self._editions.update(name for name in self.names() if chance.random() < 0.3)
+        self._has_extra = not self._has_extra
+
+    def made(self, chance: random.Random) -> dict[str, Any]:
+        """Return the next edition of the pipeline that is defined through the API."""
+        self._editions[MADE] += chance.randrange(2)
+        return {"name": MADE, **self._drawn(MADE)}
+
+    def _drawn(self, name: str) -> dict[str, Any]:
+        edition = f"{name}.{self._editions[name]}"
+        chance, (kind, _, which) = random.Random(f"{self.seed}.{edition}"), name.partition("_")
+        match kind:
+            case "leaf":
+                found = _leaf(chance)
+            case "clock":
+                found = _clock(chance, 2 + int(which))
+            case "load":
+                return _load(int(which))
+            case _:
+                found = _steady(chance) if which == str(self.graphs) else _graph(chance)
+        for node in found["nodes"].values():
+            if node["op"] == "python":
+                node["args"]["edition"] = edition
+        return found
+
     def configuration(self) -> dict[str, Any]:
-        """Return the configuration; the same for the same seed."""
-        chance = random.Random(self.seed)
-        pipelines: dict[str, Any] = {}
-        for number in range(2):
-            pipelines[f"leaf_{number}"] = _leaf(chance)
-            pipelines[f"clock_{number}"] = _clock(2 + number)
-        for number in range(self.graphs):
-            pipelines[f"graph_{number}"] = _graph(chance)
-        pipelines[f"graph_{self.graphs}"] = _steady(chance)
-        for number in range(self.tables):
-            pipelines[f"load_{number}"] = _load(number)
+        """Return the configuration as it is to be now."""
+        names = (*self.names(), *([EXTRA] if self._has_extra else ()))
+        bars = {"provider": "made_up", "symbols": list(SYMBOLS), "interval": "1h"}
+        ticks = {"provider": "moody", "symbols": list(LIVE_SYMBOLS), "interval": LIVE_INTERVAL}
+        datasets = {f"bars_{number}": {**bars, "calendar": "24/7"} for number in range(self.tables)}
+        often = {"max_attempts": 100, "backoff_seconds": 0.05, "max_backoff_seconds": 0.5}
+        lake = {"type": "lake", "uri": self.lake}
         return {
             "version": 2,
-            "providers": {"made_up": {"type": "synthetic", "seed": self.seed}},
-            "storage": {"primary": {"type": "lake", "uri": self.lake, "write": {"batch_size": 24}}},
-            "datasets": {
-                f"bars_{number}": {
-                    "provider": "made_up",
-                    "symbols": list(SYMBOLS),
-                    "interval": "1h",
-                    "calendar": "24/7",
+            "providers": {
+                "made_up": {"type": "synthetic", "seed": self.seed},
+                "moody": {"type": "synthetic", "seed": self.seed, "faults": _MOODS},
+            },
+            "storage": {
+                "primary": {**lake, "write": {"batch_size": 24}},
+                LIVE: {**lake, "uri": f"{self.lake}_{LIVE}", "write": {"batch_size": 10_000}},
+            },
+            "datasets": {**datasets, FOLLOWED: {**ticks, "calendar": "24/7"}},
+            "jobs": {
+                LIVE: {
+                    "dataset": FOLLOWED,
+                    "mode": "live",
+                    "storage": LIVE,
+                    "execution": {"concurrency": 2, "retry": often},
                 }
-                for number in range(self.tables)
             },
             "pools": {"narrow": 1, "wide": 3},
-            "pipelines": pipelines,
+            "pipelines": {name: self._drawn(name) for name in names},
             "daemon": {"max_workers": 3, "drain_timeout": "5s"},
         }
 
@@ -103,13 +156,14 @@ def _leaf(chance: random.Random) -> dict[str, Any]:
     }
 
 
-def _clock(seconds: int) -> dict[str, Any]:
+def _clock(chance: random.Random, seconds: int) -> dict[str, Any]:
+    tick = {"op": "noop", "seconds": round(chance.uniform(0, 0.1), 3)}
     return {
         "schedule": [f"every {seconds}s"],
         "overlap": "queue_all",
         "on_missed": "run_all",
         "max_active_runs": 4,
-        "nodes": {"tick": {"op": "noop"}, "tock": {"op": "noop", "needs": ["tick"]}},
+        "nodes": {"tick": tick, "tock": {"op": "noop", "needs": ["tick"]}},
     }
 
 
@@ -128,7 +182,8 @@ def _load(number: int) -> dict[str, Any]:
 
 def _python(chance: random.Random, *, seconds: float) -> dict[str, Any]:
     how = chance.choice(("go", "go", "go", "raise", "vanish"))
-    args = {"how": how, "seconds": round(chance.uniform(0, seconds), 3), "share": 0.5}
+    share = 0.2 if how == "vanish" else 0.5  # a worker that vanishes costs the start of another
+    args = {"how": how, "seconds": round(chance.uniform(0, seconds), 3), "share": share}
     made: dict[str, Any] = {"op": "python", "function": "chaos_nodes:work", "args": args}
     if chance.random() < 0.3:
         made["pool"] = chance.choice(("narrow", "wide"))
@@ -145,7 +200,7 @@ def _graph(chance: random.Random) -> dict[str, Any]:
         earlier = list(nodes)
         needs = chance.sample(earlier, min(len(earlier), chance.randrange(1, 4)))
         if any(need in ways for need in needs):
-            node["needs"] = {need: [ways[need]] if need in ways else [] for need in needs}
+            node["needs"] = {need: [ways.get(need) or _outcome(nodes[need])] for need in needs}
         else:
             node["needs"] = needs
         if len(needs) > 1:
@@ -163,11 +218,17 @@ def _graph(chance: random.Random) -> dict[str, Any]:
     }
 
 
+def _outcome(node: dict[str, Any]) -> str:
+    """Return the label with which a node ends when all goes as told."""
+    return str(node.get("outcome", "success"))
+
+
 def _steady(chance: random.Random) -> dict[str, Any]:
     """Return a graph that gets to its end whatever is killed."""
     often = {"max_attempts": 100, "backoff_seconds": 0.05, "max_backoff_seconds": 0.5, "on": "any"}
     return {
         "params": {"items": [1]},
+        "max_active_runs": 3,
         "nodes": {
             "many": _fan_out(chance) | {"retry": often},
             "made": _rows(chance) | {"retry": often, "needs": ["many"]},

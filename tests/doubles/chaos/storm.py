@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from doubles.chaos.client import Listener, Meddler, Submitter, call
+from doubles.chaos.client import Listener, Submitter, call
 from doubles.chaos.damage import children, fill, marked, tear
+from doubles.chaos.meddler import Meddler
 from doubles.chaos.plans import Plan
+from doubles.chaos.wishes import WHATS
 from doubles.commands import MDP, Mdp
 
 _READY_S = 60.0
@@ -37,6 +39,7 @@ class Storm:
     seed: int
     may_fill: bool = False
     every_s: float = 0.5
+    meddle_s: float = 0.2
     longest_s: float = 1.0
     graphs: int = 8
     tables: int = 3
@@ -58,15 +61,8 @@ class Storm:
         shutil.copy(Path(__file__).with_name("nodes.py"), self.folder / "chaos_nodes.py")
         self.submitter = Submitter(self.socket, self.plan.order, every_s=self.every_s)
         self.listener = Listener(self.socket)
-        self.meddler = Meddler(self.socket, self._graph_runs, random.Random(self.seed))
-
-    def _graph_runs(self) -> list[str]:
-        submitter = self.submitter
-        return [
-            run_id
-            for key, run_id in list(submitter.accepted.items())
-            if submitter.orders[key].body["pipeline"].startswith("graph")
-        ]
+        chance = random.Random(f"{self.seed}.meddler")
+        self.meddler = Meddler(self.socket, self.mdp, self.plan, chance, every_s=self.meddle_s)
 
     @property
     def kills(self) -> int:
@@ -105,12 +101,17 @@ class Storm:
         """Return the daemon's answer, None when there is none."""
         return call(self.socket, "GET", url)
 
-    def rage(self, kills: int, *, until: float = float("inf")) -> None:
-        """Do harm until so many processes were killed, or until the monotonic instant `until`."""
+    def rage(self, kills: int, *, daemons: int = 0, until: float = float("inf")) -> None:
+        """Do harm until so many processes were killed, or until the monotonic instant `until`.
+
+        At least so many `daemons` are among them.
+        """
         self.submitter.start()
         self.listener.start()
         self.meddler.start()
-        while self.kills < kills and time.monotonic() < until:
+        while time.monotonic() < until:
+            if self.kills >= kills and self.counts["daemon killed"] >= daemons:
+                return
             if not self.is_alive():
                 self._again()
             self._wait()
@@ -203,23 +204,29 @@ class Storm:
         self.wait_ready()
         self.counts["orphans"] = len(self._orphans())
         until = time.monotonic() + longest_s
-        while len(self.submitter.accepted) < self.least and time.monotonic() < until:
+        self.submitter.every_s = max(1.0, self.every_s)
+        self.meddler.is_calm = True
+        while not self._is_enough() and time.monotonic() < until:
             time.sleep(0.1)
         self.submitter.finish(60)
-        self.meddler.finish()
-        open_runs = set(self.submitter.accepted.values())
-        while open_runs and time.monotonic() < until:
-            for run_id in sorted(open_runs):
-                reply = self.ask(f"/api/v1/runs/{run_id}")
-                if reply is None or reply.status != 200:
-                    continue
-                if reply.body["state"] in {"success", "failed", "cancelled"}:
-                    open_runs.discard(run_id)
+        self.meddler.finish(until)
+        while (open_runs := self._open_runs()) and time.monotonic() < until:
             time.sleep(0.2)
         self.counts["never ended"] = len(open_runs)
         for order in self.submitter.orders.values():
             assert self.submitter.submit(order), order
         self.stop()
+
+    def _is_enough(self) -> bool:
+        """Return whether enough was ordered, and every kind of wish was granted once."""
+        is_ordered = len(self.submitter.accepted) >= self.least
+        return is_ordered and self.meddler.granted() >= WHATS
+
+    def _open_runs(self) -> list[str]:
+        """Return runs that have not ended; those of clocks come for ever."""
+        reply = self.ask("/api/pipeline/jobs/running")
+        items = reply.body["items"] if reply is not None else [{"run_id": "?", "pipeline": ""}]
+        return [run["run_id"] for run in items if not run["pipeline"].startswith("clock_")]
 
     def stop(self) -> None:
         """End the daemon as an operator does."""
@@ -252,7 +259,7 @@ class Storm:
             self._daemon.wait()
         self.submitter.give_up()
         self.listener.give_up()
-        self.meddler.finish()
+        self.meddler.give_up()
 
 
 def _go_on(pid: int) -> None:
