@@ -691,7 +691,7 @@ FROM pipeline_runs WHERE state IN ('queued', 'running') AND run_id > :after ORDE
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,
     finished_at_us, reason, error, session, retry_of, origin, dry_run, cancel_requested, trace_id,
     calendar, fire, due_at_us, priority, parent_run_id, paused
-FROM pipeline_runs
+FROM pipeline_runs INDEXED BY pipeline_runs_by_pipeline_and_state
 WHERE pipeline = :pipeline AND state IN ('queued', 'running') AND run_id > :after ORDER BY run_id LIMIT :limit;
 
 -- name: nodes_of_runs

@@ -92,6 +92,21 @@ def test_lists_come_from_an_index_without_a_sort(name: str, database: sqlite3.Co
     assert not any("ORDER BY" in step for step in plan), plan
 
 
+OPEN = {
+    "open_runs": "pipeline_runs_by_state (state=? AND run_id>?)",
+    "open_runs_of_pipeline": "pipeline_runs_by_pipeline_and_state (pipeline=? AND state=? AND run_id>?)",
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_is_open_is_found_without_a_look_at_what_has_ended(
+    name: str, database: sqlite3.Connection
+) -> None:
+    parameters = {"pipeline": "p", "after": "", "limit": 1000}
+    plan = database.execute(f"EXPLAIN QUERY PLAN {load_queries()[name]}", parameters)
+    assert [row[3] for row in plan if OPEN[name] in row[3]]
+
+
 def test_migrations_are_numbered_without_gaps() -> None:
     numbers = [migration.number for migration in load_migrations()]
     assert numbers == list(range(1, len(numbers) + 1))
