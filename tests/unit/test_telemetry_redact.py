@@ -124,6 +124,78 @@ def test_a_value_under_an_ordinary_key_is_shown(key: str) -> None:
     assert Redactor().value({key: "x"}) == {key: "x"}
 
 
+WORDS = [
+    "api",
+    "key",
+    "Key",
+    "KEY",
+    "pass",
+    "word",
+    "PASSWORD",
+    "token",
+    "http",
+    "Bearer",
+    "basic",
+    "cookie",
+    "authorization",
+    "private",
+    "hush",
+    "ordinary",
+    "a:b@c",
+]
+pieces = st.lists(
+    st.tuples(
+        st.sampled_from(WORDS), st.sampled_from(["=", ": ", " ", "_", "-", "\n", "://", "", '"'])
+    ).map("".join)
+    | st.text(max_size=3),
+    max_size=4,
+).map("".join)
+written = st.recursive(
+    pieces | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(pieces, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(tree=written, ensure_ascii=st.booleans())
+def test_what_a_glance_lets_pass_holds_no_secret(tree: Any, *, ensure_ascii: bool) -> None:
+    redactor = Redactor(["hush-hush", 'a\n"b'], keys=["session-id"])
+    if not redactor.may_hold(json.dumps(tree, ensure_ascii=ensure_ascii)):
+        assert redactor.value(tree) == tree
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sent Basic dXNlcjp4 twice",
+        "sent ba\u017fic dXNlcjp4 twice",
+        "a \nbearer\tabc.def-123",
+        {"api\nkey": 1},
+        {"vendorApiKey": "x"},
+        "x://me:pw@host",
+        {"a": ["of hush-hush"]},
+        'a\n"b',
+        {"Session Id": 1},
+        {"tōken": "hush-hüsh"},
+        {"to\u212aen": 1},
+        "pwd=1",
+    ],
+)
+def test_a_glance_sees_what_could_be_a_secret(value: Any) -> None:
+    redactor = Redactor(["hush-hush", "hush-hüsh", 'a\n"b'], keys=["session-id"])
+    for ensure_ascii in (True, False):
+        assert redactor.may_hold(json.dumps(value, ensure_ascii=ensure_ascii))
+    assert redactor.value(value) != value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"idempotency_key":null,"origin":"api"}', '{"at":"12:30","error":"a\\nb = \\"c\\""}', "[]"],
+)
+def test_a_glance_lets_ordinary_texts_pass(text: str) -> None:
+    assert not Redactor(["hush-hush"]).may_hold(text)
+
+
 def test_absence_is_no_secret() -> None:
     assert Redactor().value({"password": None, "token": False}) == {
         "password": None,

@@ -127,7 +127,7 @@ class Answers(LetterAnswers, GraphAnswers):
         """See `History`."""
         query = "events_after" if run_id is None else "events_of_run"
         row = {"run_id": run_id, "after_id": after_id, "limit": limit}
-        return await self._readers.rows(query, row, records.stored_event)
+        return await self._readers.rows_within(query, row, records.stored_event, column=5)
 
     async def last_event_id(self) -> int:
         """See `History`."""

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from typing_extensions import override
 
 from openbell.model.control import PipelineStatus
+from openbell.model.event import JsonBody
 from openbell.model.events import Event, StoredEvent
 from openbell.model.items import ItemRecord
 from openbell.model.runs import (
@@ -36,9 +37,13 @@ class JsonAnswer(JSONResponse):
 
 def plain(value: object) -> object:
     """Return what msgspec cannot encode by itself as something that it can."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)
+    match value:
+        case JsonBody():
+            return msgspec.Raw(value.raw)
+        case Mapping():
+            return dict(value)
+        case _:
+            return str(value)
 
 
 def page(items: Sequence[object], cursor: str | None = None) -> JsonAnswer:
@@ -100,10 +105,10 @@ def log_line(stored: StoredLogLine) -> dict[str, Any]:
     }
 
 
-def event(happened: StoredEvent | Event) -> dict[str, Any]:
-    """Return an event; one that is not kept has no id."""
+def event(happened: StoredEvent | Event) -> StoredEvent | dict[str, Any]:
+    """Return an event; one that is kept goes out as it is stored, another one has no id."""
     if isinstance(happened, StoredEvent):
-        return fields(happened)
+        return happened
     body = fields(happened)
     at = body.pop("at")
     return {

@@ -54,10 +54,12 @@ class EventRoutes:
     async def _page(
         self, run: str | None, pipeline: str | None, after: int, limit: int
     ) -> Response:
-        found = await self._api.history.events(after_id=after, limit=limit, run_id=run)
-        more = str(found[-1].id) if len(found) == limit else None
+        history = self._api.history
+        found = await history.events(after_id=after, limit=limit, run_id=run)
+        last = found[-1].id if found else after
+        more = await history.events(after_id=last, limit=1, run_id=run)
         shown = [answers.event(event) for event in found if _is_wanted(event, run, pipeline)]
-        return page(shown, more)
+        return page(shown, str(last) if more else None)
 
     async def _stream(
         self, run: str | None, pipeline: str | None, start: int | None

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openbell.model import control, pipelines, runs
+from openbell.model.bodies import encode_plain
 from openbell.model.events import StoredEvent
 from openbell.telemetry.redact import Redactor
 
@@ -71,8 +72,11 @@ class Redaction:
 
     def json(self, body: bytes) -> bytes:
         """Return a JSON body without secrets; the very same one if it holds none."""
+        redactor = self._current()
+        if not redactor.may_hold(body.decode()):
+            return body
         content = msgspec.json.decode(body)
-        shown = self.value(content)
+        shown = _without_secrets(content, redactor)
         return body if shown == content else msgspec.json.encode(shown)
 
     def text(self, body: bytes) -> bytes:
@@ -85,6 +89,19 @@ class Redaction:
             self._known = secrets
             self._redactor = self._redactor.with_secrets(secrets)
         return self._redactor
+
+
+def _without_secrets(content: Any, redactor: Redactor) -> Any:  # noqa: ANN401 - any JSON value
+    """Return `content` without secrets; of a page only the items that could hold one are read."""
+    match content:
+        case {"items": list(items), **others}:
+            shown = [
+                redactor.value(item) if redactor.may_hold(encode_plain(item)) else item
+                for item in items
+            ]
+            return {"items": shown, **redactor.value(others)}
+        case _:
+            return redactor.value(content)
 
 
 class Redacting:

@@ -35,7 +35,7 @@ class Message:
     def encode(self, redaction: Redaction) -> bytes:
         """Return the event as it goes over the wire, without secrets."""
         head = f"id: {self.id}\n" if self.id is not None else ""
-        body = msgspec.json.encode(redaction.value(self.data), enc_hook=plain)
+        body = redaction.json(msgspec.json.encode(self.data, enc_hook=plain))
         return f"{head}event: {self.event}\ndata: ".encode() + body + b"\n\n"
 
 

@@ -148,7 +148,10 @@ class History(GraphHistory, Protocol):
     async def events(
         self, *, after_id: int = 0, limit: int = 1000, run_id: str | None = None
     ) -> Sequence[StoredEvent]:
-        """Return stored events after `after_id`, oldest first."""
+        """Return stored events after `after_id`, oldest first; fewer than `limit` where they are large.
+
+        There are no more when there are none.
+        """
         ...
 
     async def last_event_id(self) -> int:

@@ -65,6 +65,21 @@ async def test_events_come_back_in_order_with_the_bodies_that_record_returned(
     assert told[1].body["nodes"] == [["fetch", "ingest"], ["check", "gate"], ["publish", "write"]]
 
 
+async def test_large_events_come_in_pages_that_stay_small_and_leave_nothing_out(
+    history: HistoryStore,
+) -> None:
+    large = [
+        ev.ReloadRefused(at=story.START, problems=(f"{number}: " + "x" * 20_000,))
+        for number in range(250)
+    ]
+    told = await history.record(*large)
+    first = await history.events(limit=5000)
+    rest = await history.events(after_id=first[-1].id, limit=5000)
+
+    assert len(first) == 100
+    assert (*first, *rest, *await history.events(after_id=rest[-1].id)) == told
+
+
 async def test_lineage_gives_the_newest_commits_first(history: HistoryStore) -> None:
     await history.record(story.defined(), *story.whole_run())
     newest, oldest = await history.lineage("bars")

@@ -78,6 +78,14 @@ def test_a_body_without_secrets_stays_as_it_is_byte_for_byte() -> None:
     assert hiding("hunter2").json(body) is body
 
 
+def test_secrets_in_some_items_of_a_page_are_hidden_and_the_others_stay() -> None:
+    page = {"items": [{"a": 1}, {"token": "x"}, {"b": "of hunter2"}], "next": "hunter2"}
+    shown = json.loads(hiding("hunter2").json(json.dumps(page).encode()))
+
+    items = [{"a": 1}, {"token": "[redacted]"}, {"b": "of [redacted]"}]
+    assert shown == {"items": items, "next": "[redacted]"}
+
+
 def test_a_secret_of_before_a_reload_stays_hidden() -> None:
     secrets = [("old-secret",), ("new-secret",)]
     redaction = Redaction(lambda: secrets[0], own=["own-secret"])
