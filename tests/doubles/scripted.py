@@ -202,7 +202,6 @@ class ScriptedPool:
     async def submit(
         self, task: ChainTask | NodeCall | CallTask, listener: Listener, stop: StopSignal
     ) -> tuple[Done | Failed, int]:
-        assert isinstance(task, ChainTask | NodeCall)
         self.tasks.append(task)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         answer = await script(task, listener, stop)

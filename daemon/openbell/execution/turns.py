@@ -190,8 +190,14 @@ class Turns:
         if blocker is not None:
             return self._lease_reason(ticket, blocker)
         if not want.owns_worker and self._busy >= self._max_workers:
-            return f"all workers are busy ({self._busy} of {self._max_workers})"
+            busy = min(self._busy, self._max_workers)  # brief work may have its turn ahead
+            return f"all workers are busy ({busy} of {self._max_workers})"
         return "its turn is next"
+
+    @property
+    def waiting_count(self) -> int:
+        """How many tickets have not had their turn."""
+        return len(self._waiting)
 
     def waiting(self) -> list[Ticket]:
         """Return what waits, in the order in which it would go if nothing held it up."""
@@ -207,24 +213,32 @@ class Turns:
         heapq.heappush(self._queues.setdefault(place, []), entry)
 
     def _next(self) -> Ticket | None:
-        """Take the most senior that a worker and a slot are free for out of its queue."""
-        best: _Queue | None = None
-        if not self._queues:
-            return None
+        """Take the most senior whose pool has a slot out of its queue, if a worker is free for it.
+
+        As long as none is, nothing junior takes one either: brief work, too, gets its turn early
+        only where it comes first.
+        """
+        owner: _Queue | None = None
+        sharer: _Queue | None = None
         for place, queue in list(self._queues.items()):
-            pool, owns_worker, is_brief = place
+            pool, owns_worker, _ = place
             self._drop_stale(queue)
             if not queue:
                 del self._queues[place]
                 continue
-            limit = self._max_workers * (1 + AHEAD * is_brief)
-            if not owns_worker and self._busy >= limit:
-                continue
             if pool is not None and self.taken(pool) >= self._slots(pool):
                 continue
-            if best is None or queue[0][0] < best[0][0]:
-                best = queue
+            if owns_worker:
+                owner = _more_senior(owner, queue)
+            else:
+                sharer = _more_senior(sharer, queue)
+        best = _more_senior(owner, sharer if self._has_worker(sharer) else None)
         return None if best is None else heapq.heappop(best)[2]
+
+    def _has_worker(self, queue: _Queue | None) -> bool:
+        """Return whether a worker is free, or soon will be, for the first of a queue."""
+        is_brief = queue is not None and queue[0][2].want.is_brief
+        return self._busy < self._max_workers * (1 + AHEAD * is_brief)
 
     def _drop_stale(self, queue: _Queue) -> None:
         """Forget entries of tickets that left, wait elsewhere or have another priority now."""
@@ -280,6 +294,13 @@ class Turns:
             if waiting.held_up_by is ticket and not waiting.is_gone:
                 waiting.held_up_by = None
                 self._push(waiting)
+
+
+def _more_senior(one: _Queue | None, two: _Queue | None) -> _Queue | None:
+    """Return the queue whose first ticket is more senior."""
+    if one is None or two is None:
+        return two if one is None else one
+    return two if two[0][0] < one[0][0] else one
 
 
 def _stands(key: _Key, _entry: int, ticket: Ticket) -> bool:

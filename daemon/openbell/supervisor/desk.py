@@ -135,7 +135,7 @@ class Desk:
 
     def room(self) -> int:
         """Return how many more units would get a worker at once."""
-        return max(0, self._turns.free - len(self._turns.waiting()))
+        return max(0, self._turns.free - self._turns.waiting_count)
 
     def room_in(self, pool: str) -> int:
         """Return how many more units would get a slot of a pool at once."""

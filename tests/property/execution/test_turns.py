@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -151,3 +152,25 @@ def test_a_wide_writer_is_not_overtaken_by_narrow_ones(others: int) -> None:
     assert list(turns.give()) == [wide]
     turns.leave(wide)
     assert list(turns.give()) == narrow[:4]
+
+
+@given(brief=st.integers(1, 30), workers=st.integers(1, 3), priority=st.integers(0, 9))
+def test_brief_work_that_never_ends_does_not_keep_others_waiting(
+    brief: int, workers: int, priority: int
+) -> None:
+    turns = Turns(max_workers=workers, pools={})
+
+    def join(**want: Any) -> Ticket:
+        return turns.join(Want(who="run", priority=priority, **want), 0.0)
+
+    going = [join(is_brief=True) for _ in range(brief)]
+    list(turns.give())
+    waiting = join()
+    for _ in range(brief + workers):
+        going.append(join(is_brief=True))
+        list(turns.give())
+        turns.leave(next(ticket for ticket in going if ticket.has_turn and not ticket.is_gone))
+        list(turns.give())
+        if waiting.has_turn:
+            break
+    assert waiting.has_turn

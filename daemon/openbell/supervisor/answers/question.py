@@ -12,10 +12,10 @@ from openbell.supervisor.runs.context import RunContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A control node at work: its settings, filled in and validated, and when it first began.
+    """A control node at work: its settings, filled in and validated, and when it began.
 
-    `asked_at` is of the first attempt, over all restarts: deadlines count from it. `item` is the
-    number of an instance of a node with `for_each`, else -1.
+    Deadlines and timeouts count from `asked_at`: when the attempt began, the first one over all
+    restarts. `item` is the number of an instance of a node with `for_each`, else -1.
     """
 
     context: RunContext
@@ -26,7 +26,7 @@ class Question:
     item: int = -1
 
     def left_s(self, limit_s: float) -> float:
-        """Return seconds until `limit_s` seconds after the node first began; not below 0."""
+        """Return seconds until `limit_s` seconds after the attempt began; not below 0."""
         due_at = self.asked_at + timedelta(seconds=limit_s)
         return max(0.0, (due_at - self.context.services.clock.now()).total_seconds())
 

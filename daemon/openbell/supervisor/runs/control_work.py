@@ -34,8 +34,8 @@ class ControlWork:
         """Return how the node ended; only that is left to record."""
         context = self._context
         await self._wait_as_before()
-        asked_at = self._known.started_at if self._known else None
         is_running = self._known is not None and self._known.state is NodeState.RUNNING
+        asked_at = self._known.started_at if self._known and self._attempt == 1 else None
         while True:
             if not is_running:
                 await context.until_resumed()
@@ -105,7 +105,7 @@ class ControlWork:
                 NodeState.RETRYING,
                 attempt=self._attempt,
                 retry_at=context.services.clock.now() + timedelta(seconds=wait_s),
-                error=str(error),
+                error=context.services.redact(str(error)),
                 error_kind=error.kind,
             )
         )

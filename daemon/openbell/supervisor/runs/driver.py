@@ -252,7 +252,7 @@ class RunDriver:
             self._ready += filter(self._may_begin, self._instant)
             self._instant = deque(u for u in self._instant if not self._may_begin(u))
             return ends
-        while self._instant and len(ends) < _AT_ONCE and not self._context.is_interrupted:
+        while self._instant and len(ends) < _AT_ONCE and self._may_answer():
             unit = self._instant.popleft()
             completion = answer_at_once(self._context, unit)
             if completion is None:
@@ -260,6 +260,10 @@ class RunDriver:
             else:
                 ends.update(self._take_in(completion))
         return ends
+
+    def _may_answer(self) -> bool:
+        """Return whether nodes that take no time may end now; those of an interrupted run wait."""
+        return self._context.may_begin and not self._context.is_interrupted
 
     def _take_in(self, completion: Completion) -> Mapping[str, Ended]:
         self._events += completion.events
@@ -353,9 +357,11 @@ class RunDriver:
 
     async def _completed(self) -> dict[str, Ended]:
         """Return how nodes ended, waiting for the first unless others can go on meanwhile."""
-        has_instant = bool(self._instant) and self._context.may_begin
+        has_instant = bool(self._instant) and self._may_answer()
         if self._alone is not None:
             alone = self._alone
+            if self._is_told:
+                self._hear()  # of what was asked while its beginning was put on record
             await self._run_unit(alone)
             self._alone = None
         elif not (self._done or has_instant or self._is_told or self._openings):

@@ -44,6 +44,8 @@ class FanOut:
         try:
             await self._list()
         except OpenbellError as error:
+            if self._context.is_interrupted:
+                return self._interrupted()
             return self._failed(str(error), error.kind)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._recorder.run)
@@ -54,8 +56,12 @@ class FanOut:
                         break
             tasks.cancel_scope.cancel()
         if self._context.is_interrupted:
-            return Completion(unit=self._unit, events=(), is_interrupted=True)
+            return self._interrupted()
         return await self._ended()
+
+    def _interrupted(self) -> Completion:
+        """Return that the node goes on later, as it stands in history."""
+        return Completion(unit=self._unit, events=(), is_interrupted=True)
 
     async def _list(self) -> None:
         """Let history know every item, then that the node is under way; go on where that ended."""

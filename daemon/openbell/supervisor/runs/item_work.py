@@ -62,7 +62,7 @@ class ItemWork:
         self._params = ItemParams(context.params, item.item)
         self._attempt = item.attempts + (item.state is not NodeState.RUNNING)
         self._failures = self._attempt - 1
-        self._asked_at = item.started_at
+        self._asked_at = item.started_at if self._attempt == 1 else None
         self._traceback = ""
         self._unrecorded: tuple[Event, ...] = ()
 

@@ -1,0 +1,157 @@
+"""A run that is told to stop, or asked something, in the middle of what it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+from doubles.items import WITH_TASKS, each, ended, flow, submit
+from doubles.scripted import Answer, deployment, node_states, run_state, world
+from msgspec import structs
+from typing_extensions import override
+
+from openbell.execution.protocol import CallTask, Done, Failed
+from openbell.model.events import Event, RunStarted, StoredEvent
+from openbell.model.pipelines import Node, RetryPolicy
+from openbell.model.runs import RunState
+from openbell.testing import MemoryHistory
+
+pytestmark = pytest.mark.unit
+
+SECRET = "hunter2"
+
+
+class Gated(MemoryHistory):
+    """Keeps the beginnings of runs until the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = anyio.Event()
+
+    @override
+    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
+        if any(isinstance(event, RunStarted) for event in events):
+            await self.gate.wait()
+        return await super().record(*events)
+
+
+async def never(*_: object) -> Answer:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+async def test_a_drain_waits_for_work_while_what_takes_no_time_has_become_ready() -> None:
+    release = anyio.Event()
+
+    async def play(task: Any, listener: Any, stop: Any) -> Answer:
+        del listener
+        await stop.wait()
+        if task.node.name == "quick":
+            return ended(task)  # it was done before it heard of the stop
+        await release.wait()
+        return Done(is_interrupted=True)
+
+    nodes = (
+        Node(name="quick", op="work"),
+        Node(name="slow", op="work"),
+        Node(name="after", op="noop", needs={"quick": ()}),
+    )
+    async with world(flow(*nodes), registry=WITH_TASKS, scripts=[play]) as at:
+        run_id = await submit(at)
+        await at.settle()
+        at.engine.request_stop(fast=False)
+        await at.settle(1)
+        assert not at.engine.drained.is_set()
+        release.set()
+        await at.settle(1)
+        assert at.engine.drained.is_set()
+        assert await node_states(at, run_id) == {
+            "quick": "success",
+            "slow": "queued",
+            "after": "pending",
+        }
+
+
+async def test_a_drain_while_items_are_read_leaves_the_node_to_the_next_start() -> None:
+    history = MemoryHistory()
+    listing = anyio.Event()
+
+    async def play(task: Any, listener: Any, stop: Any) -> Answer:
+        del listener
+        if not isinstance(task, CallTask):
+            made = {"kind": "spool", "path": "/nowhere", "rows": 2}
+            return structs.replace(ended(task), outputs={task.node.name: made})
+        if listing.is_set():
+            return Done(result=[1, 2])
+        listing.set()
+        await stop.wait()
+        return Done(is_interrupted=True)
+
+    nodes = (Node(name="first", op="work"), each({"output": "first"}, needs={"first": ()}))
+    async with world(flow(*nodes), registry=WITH_TASKS, scripts=[play], history=history) as at:
+        run_id = await submit(at)
+        await at.settle()
+        at.engine.request_stop(fast=False)
+        await at.settle(1)
+        assert await run_state(at, run_id) is RunState.RUNNING
+    async with world(flow(*nodes), registry=WITH_TASKS, scripts=[play], history=history) as at:
+        await at.settle(1)
+        assert await run_state(at, run_id) is RunState.SUCCESS
+
+
+async def test_a_request_that_comes_while_a_lone_node_begins_is_obeyed() -> None:
+    history = Gated()
+    lone = Node(name="lone", op="work")
+    async with world(flow(lone), registry=WITH_TASKS, scripts=[never], history=history) as at:
+        run_id = await submit(at)
+        await at.settle()
+        await at.engine.control.cancel_node(run_id, "lone", by="me")
+        history.gate.set()
+        await at.settle(1)
+        assert await node_states(at, run_id) == {"lone": "cancelled"}
+        assert [a.state for a in await history.attempts(run_id)] == ["interrupted"]
+
+
+TELL = Node(
+    name="tell",
+    op="notify",
+    settings={"message": "done", "webhook": "http://hooks.test/"},
+    retry=RetryPolicy(max_attempts=2, backoff_s=100.0),
+    timeout_s=30.0,
+)
+
+
+async def refuse(*_: object) -> Answer:
+    message = f"http://hooks.test/?key={SECRET} cannot be reached"
+    return Failed(node="tell", kind="transient", message=message, traceback="", is_retryable=True)
+
+
+async def take(*_: object) -> Answer:
+    await anyio.lowlevel.checkpoint()
+    return Done()
+
+
+@pytest.mark.parametrize("for_each", [None, [1]])
+async def test_the_time_of_a_second_attempt_counts_from_its_own_beginning_after_a_restart(
+    for_each: list[int] | None,
+) -> None:
+    history, made = MemoryHistory(), flow(replace(TELL, for_each=for_each))
+    async with world(made, registry=WITH_TASKS, scripts=[refuse], history=history) as at:
+        run_id = await submit(at)
+        await at.settle(50)
+    async with world(made, registry=WITH_TASKS, scripts=[take], history=history) as at:
+        await at.settle(200)
+        assert await run_state(at, run_id) is RunState.SUCCESS
+
+
+async def test_no_secret_is_kept_of_an_error_that_is_tried_again() -> None:
+    configured = deployment(flow(TELL))
+    async with world(configured=configured, registry=WITH_TASKS, scripts=[refuse]) as at:
+        at.services.redact = lambda text: text.replace(SECRET, "***")
+        run_id = await submit(at)
+        await at.settle(1)
+        (node,) = await at.history.nodes(run_id)
+        assert (str(node.state), node.error.count("***")) == ("retrying", 1)
+        assert SECRET not in node.error
