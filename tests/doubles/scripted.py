@@ -268,9 +268,10 @@ async def world(
     parse: Callable[[Mapping[str, Any]], Pipeline] | None = None,
     observers: Sequence[Observer] = (),
     registry: Registry = REGISTRY,
+    clock: ManualClock | None = None,
 ) -> AsyncIterator[World]:
     """Yield an engine at work."""
-    clock = ManualClock()
+    clock = clock or ManualClock()
     seen = Seen()
     kept = history or MemoryHistory()
     pool = ScriptedPool(list(scripts))

@@ -287,9 +287,16 @@ class RunDriver:
                     self._events += opening
 
     def _queue(self) -> None:
-        """Say of units that are ready and find no worker or slot free that they wait for one."""
+        """Say of units that are ready and find no worker or slot free that they wait for one.
+
+        A fan-out waits for none: its instances do.
+        """
         workers = [
-            unit for unit in self._ready if unit.kind != "control" and unit.name not in self._begun
+            unit
+            for unit in self._ready
+            if unit.kind != "control"
+            and unit.head.for_each is None
+            and unit.name not in self._begun
         ]
         if not workers or self._context.is_interrupted:
             return

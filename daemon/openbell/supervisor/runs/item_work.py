@@ -119,8 +119,10 @@ class ItemWork:
             return
         history = self._context.services.history
         known = await history.attempts(run_id, self._node.name, item=item.number)
-        self._attempt = item.attempts + 1
         self._failures = failures_so_far(known, None)
+        if item.state is NodeState.RUNNING:
+            await self._note(self._change(NodeState.QUEUED))
+        self._attempt = item.attempts + 1
 
     async def _wait_as_before(self) -> None:
         item = self._item
@@ -201,7 +203,7 @@ class ItemWork:
         self._unrecorded = result.unrecorded
         if result.done is not None:
             if result.done.is_interrupted:
-                await context.record(*result.unrecorded)
+                await self._note(self._change(NodeState.QUEUED), *result.unrecorded)
                 return None
             end = result.done.ends.get(name)
             outcome = end.outcome if end is not None else "success"

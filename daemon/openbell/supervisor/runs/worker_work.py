@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from msgspec import structs
@@ -38,6 +38,7 @@ class WorkerWork:
         self._failures = 0
         self._checkpoint: Checkpoint | None = None
         self._is_taken_up = False
+        self._retry_at: datetime | None = None
         self._begun: tuple[Attempt, GiveBack] | None = None
 
     def begin(self) -> Sequence[Event]:
@@ -67,11 +68,14 @@ class WorkerWork:
             give_back(None, None, None)
 
     async def run(self) -> Completion:
-        """Return how the chain ended; only that is left to record."""
+        """Return how the chain ended; only that is left to record.
+
+        An attempt that has begun is ended by itself, also where the run is interrupted by now.
+        """
         context, head = self._context, self._unit.head
         await self._wait_as_before()
         while True:
-            if context.is_interrupted:
+            if context.is_interrupted and self._begun is None:
                 return self._interrupted()
             try:
                 await self._take_up()
@@ -95,6 +99,7 @@ class WorkerWork:
         """Wait for the instant at which an earlier process was going to try again."""
         node = self._context.before.nodes.get(self._unit.name)
         if node is not None and node.state is NodeState.RETRYING and node.retry_at is not None:
+            self._retry_at = node.retry_at
             left = node.retry_at - self._context.services.clock.now()
             await self._context.sleep_or_stop(left.total_seconds())
 
@@ -249,15 +254,16 @@ class WorkerWork:
             for node in self._unit.nodes
         ]
         await context.record(*result.unrecorded, *changes)
+        self._retry_at = retry_at
         await context.sleep_or_stop(wait_s)
         return None
 
     def _interrupted(self, *events: Event) -> Completion:
-        return Completion(
-            unit=self._unit,
-            events=(*events, *self._changes(NodeState.QUEUED)),
-            is_interrupted=True,
-        )
+        """Return that the unit goes on later: queued, or at the instant of its retry."""
+        now = self._context.services.clock.now()
+        is_early = self._retry_at is not None and now < self._retry_at
+        changes = [] if is_early else self._changes(NodeState.QUEUED)
+        return Completion(unit=self._unit, events=(*events, *changes), is_interrupted=True)
 
     def _failed(
         self,
