@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from openbell.model.control import Submission
 from openbell.model.events import AttemptStarted, Event, NodeChanged, StoredEvent
 from openbell.model.pipelines import Node, Pipeline
 from openbell.model.runs import NodeState, RunState, Totals
+from openbell.supervisor.desk import Ask, Desk, GiveBack
 from openbell.supervisor.runs.openings import Openings
 from openbell.testing import MemoryHistory
 
@@ -198,3 +200,27 @@ async def test_what_waits_for_a_slot_of_its_pool_is_queued() -> None:
         release.set()
         await at.settle()
         assert [await run_state(at, run.run_id) for run in runs] == [RunState.SUCCESS] * 2
+
+
+async def test_nodes_that_find_no_worker_free_ask_for_their_turn_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Counter[str]()
+
+    async def hold(*_: object) -> Answer:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    def turn_now(desk: Desk, ask: Ask) -> GiveBack | None:
+        asked[ask.node] += 1
+        return take_turn(desk, ask)
+
+    take_turn = Desk.turn_now
+    monkeypatch.setattr(Desk, "turn_now", turn_now)
+    flow = tasks(*((f"n{number}", "") for number in range(200)))
+    async with world(flow, scripts=[hold], registry=TASKS) as at:
+        run = await at.engine.submit(Submission(pipeline="tasks"))
+        await at.settle()
+        states = Counter((await node_states(at, run.run_id)).values())
+        assert set(states) == {"running", "queued"}
+        assert asked.total() == 200 + 1, "the first that finds none speaks for those like it"

@@ -30,11 +30,14 @@ from openbell.supervisor.runs.openings import Openings
 from openbell.supervisor.runs.requested import cancel_items, ended_by
 from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.runs.work import work_of
-from openbell.supervisor.runs.worker_work import WorkerWork, pool_of
+from openbell.supervisor.runs.worker_work import WorkerWork, kind_of, pool_of
 from openbell.supervisor.services import Services
 
 _AT_ONCE = 256
 """How many nodes that take no time end in one transaction at most."""
+
+_AT_A_TIME = 64
+"""How many units are begun before others have a turn of the loop."""
 
 _SHOWN_ERRORS = 20
 
@@ -163,15 +166,19 @@ class RunDriver:
         """Go through the graph; return how the run ended, None when it was interrupted."""
         self._steering.hear = self._hear
         stop = self._context.stop
-        with stop.heard_by(self._hear), stop.heard_by(self._context.hear_stop):
-            if len(set(map(id, self._homes.values()))) == 1:
-                return await self._work_in(None, graph)
-            self._context.openings = self._openings
-            async with anyio.create_task_group() as tasks:
-                state = await self._work_in(tasks, graph)
-                if self._in_hand:
-                    tasks.cancel_scope.cancel()
-        return state
+        try:
+            with stop.heard_by(self._hear), stop.heard_by(self._context.hear_stop):
+                if len(set(map(id, self._homes.values()))) == 1:
+                    return await self._work_in(None, graph)
+                self._context.openings = self._openings
+                async with anyio.create_task_group() as tasks:
+                    state = await self._work_in(tasks, graph)
+                    if self._in_hand:
+                        tasks.cancel_scope.cancel()
+            return state
+        finally:
+            for work in self._begun.values():
+                work.drop()
 
     def _hear(self) -> None:
         """Look again at what is asked of the run."""
@@ -202,7 +209,7 @@ class RunDriver:
             await self._record()
             if state is not None:
                 return state
-            self._start(tasks)
+            await self._start(tasks)
             if self._in_hand == len(self._done) == 0 and self._context.is_interrupted:
                 return None
             self._absorb(graph.end(await self._completed()))
@@ -214,10 +221,6 @@ class RunDriver:
         try:
             await self._context.record(*events, *opening.events)
             opening.is_recorded = True
-        except BaseException:
-            for work in self._begun.values():
-                work.drop()
-            raise
         finally:
             opening.over.set()
 
@@ -278,13 +281,18 @@ class RunDriver:
         """Begin the units whose turn comes at once, so that one transaction says so too."""
         if self._context.is_interrupted or not self._context.may_begin:
             return
+        without = set[tuple[str | None, str]]()
         for unit in self._ready:
-            if unit.kind == "task" and unit.head.for_each is None:
-                work = WorkerWork(self._context, unit)
-                opening = work.begin()
-                if opening:
-                    self._begun[unit.name] = work
-                    self._events += opening
+            alike = (pool_of(unit), kind_of(self._run, unit.head))
+            if unit.kind != "task" or unit.head.for_each is not None or alike in without:
+                continue
+            work = WorkerWork(self._context, unit)
+            opening = work.begin()
+            if opening:
+                self._begun[unit.name] = work
+                self._events += opening
+            else:
+                without.add(alike)
 
     def _queue(self) -> None:
         """Say of units that are ready and find no worker or slot free that they wait for one.
@@ -318,10 +326,12 @@ class RunDriver:
             else:
                 yield unit
 
-    def _start(self, tasks: TaskGroup | None) -> None:
+    async def _start(self, tasks: TaskGroup | None) -> None:
         """Begin every unit that is ready; a run that is interrupted begins nothing more."""
         ready, self._ready = self._ready, []
-        for unit in ready:
+        for number, unit in enumerate(ready, start=1):
+            if number % _AT_A_TIME == 0:
+                await anyio.lowlevel.checkpoint()  # others of the daemon wait for the loop
             if unit.name not in self._begun and self._context.is_interrupted:
                 continue
             if unit.name not in self._begun and not self._may_begin(unit):
