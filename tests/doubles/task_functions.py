@@ -104,12 +104,18 @@ def leaves_a_child(path: str) -> None:
 
 def spoils() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 600)
+    os.umask(0)
     os.environ["SPOILT"] = "yes"
     os.chdir("/")
 
 
 def surroundings() -> dict[str, Any]:
+    umask = os.umask(0o022)
+    os.umask(umask)
     return {
+        "alarm": signal.getitimer(signal.ITIMER_REAL)[0] > 0,
+        "umask": umask,
         "spoilt": "SPOILT" in os.environ,
         "folder": str(Path.cwd()),
         "sigterm": signal.getsignal(signal.SIGTERM) == signal.SIG_IGN,

@@ -161,6 +161,20 @@ async def test_what_a_function_changes_in_its_process_the_next_does_not_find(
         assert len(pool.pool.status()) == 1
 
 
+async def test_a_worker_outlives_the_folder_that_the_daemon_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "release"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    async with calls_in(tmp_path) as pool:
+        assert isinstance(await pool.python("spoils"), Done)
+        monkeypatch.chdir(tmp_path)
+        folder.rmdir()
+        assert isinstance(await pool.python("spoils"), Done)
+        assert len(pool.pool.status()) == 1
+
+
 async def test_a_gigabyte_on_stdout_is_cut_and_counted(tmp_path: Path) -> None:
     async with calls_in(tmp_path) as pool:
         answer = await pool.python("shouts", mb=1024)

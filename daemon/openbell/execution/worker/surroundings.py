@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 _Handler = Callable[[int, FrameType | None], None]
 
@@ -18,14 +21,19 @@ class Surroundings:
     def __init__(self, on_terminate: _Handler) -> None:
         self._on_terminate = on_terminate
         self._folder = _folder()
+        self._umask = _umask()
         self._environment = dict(os.environ)
         self._encoded = dict(_encoded())
 
     def restore(self, traceparent: str = "") -> None:
-        """Put signal handlers, working directory and environment back."""
+        """Put signal handlers, timers, working directory, file modes and environment back."""
         signal.signal(signal.SIGTERM, self._on_terminate)
+        for timer in _TIMERS:
+            signal.setitimer(timer, 0)
+        os.umask(self._umask)
         if _folder() != self._folder:
-            os.chdir(self._folder)
+            with contextlib.suppress(OSError):  # the daemon's own folder may have been deleted
+                os.chdir(self._folder)
         if _encoded() != self._encoded:
             os.environ.clear()
             os.environ.update(self._environment)
@@ -40,6 +48,12 @@ def _encoded() -> Mapping[bytes, bytes]:
     """Return the environment as it is kept: reading it in public decodes each of its variables."""
     kept: Mapping[bytes, bytes] = vars(os.environ)["_data"]
     return kept
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _folder() -> str:
