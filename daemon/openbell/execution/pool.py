@@ -237,12 +237,12 @@ class WorkerPool:
         while True:
             busy = [slot.worker for slot in self._slots if slot.state == "busy"]
             if not busy:
-                quiet.clear()
+                quiet = {}
                 self._wake_watch = anyio.Event()
                 await self._wake_watch.wait()
             now_s = self._clock.monotonic()
-            for worker in busy:
-                heard, since_s = quiet.get(worker, (-1, now_s))
+            quiet = {worker: quiet.get(worker, (-1, now_s)) for worker in busy}
+            for worker, (heard, since_s) in quiet.items():
                 if heard != worker.heard_count or not worker.is_awaited:
                     quiet[worker] = (worker.heard_count, now_s)
                 elif now_s - since_s >= self._limits.silent_s:

@@ -162,19 +162,21 @@ class Supervised:
     async def _crashed(self, error: Exception) -> None:
         """Put the crash on record and wait for the restart, or for whoever unparks the pipeline."""
         clock, journal = self._services.clock, self._services.journal
+        redact = self._services.redact
         self.restarts += 1
         delay_s = self._delay_s(error)
         await journal.insist(
             ActorCrashed(
                 at=clock.now(),
                 pipeline=self._pipeline.name,
-                error="".join(traceback.format_exception(error))[-4000:],
+                error=redact("".join(traceback.format_exception(error)))[-4000:],
                 restart_in_s=-1.0 if delay_s is None else delay_s,
             )
         )
         self._wake = anyio.Event()
         if delay_s is None:
-            self.parked_reason = f"crashed {len(self._crashes)} times: {innermost(error)!r}"
+            told = redact(f"{innermost(error)!r}")
+            self.parked_reason = f"crashed {len(self._crashes)} times: {told}"
             await journal.insist(
                 PipelineParked(
                     at=clock.now(), pipeline=self._pipeline.name, reason=self.parked_reason

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from openbell.model.events import AttemptFinished, Event, NodeChanged, RunFinished, RunStarted
-from openbell.model.runs import AttemptRecord, NodeState, RunRecord, RunState
+from openbell.model.history import RecordRefusedError
+from openbell.model.runs import AttemptRecord, IllegalStepError, NodeState, RunRecord, RunState
 from openbell.supervisor.runs.letters import letter
 from openbell.supervisor.runs.recovered import Recovered
 from openbell.supervisor.services import Services
@@ -84,7 +85,13 @@ class RunLedger:
         if state is RunState.FAILED and not run.dry_run:
             events.append(letter(self._services, run, node="", error_kind=reason, error=error))
         finished = self.finished(run.started_at, state, error=error, reason=reason)
-        await self._services.journal.insist(*events, finished)
+        try:
+            await self._services.journal.insist(*events, finished)
+        except (IllegalStepError, RecordRefusedError):
+            found = await history.run(run.run_id)
+            if found is None or found.state.is_final:
+                return  # somebody else ended it meanwhile
+            raise
 
     def _lost(self, attempts: Sequence[AttemptRecord]) -> list[AttemptFinished]:
         """Return the ends of attempts that nobody works on: interrupted, they do not count."""

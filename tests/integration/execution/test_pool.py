@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import anyio
 import pytest
 
 from openbell.execution.pool import PoolLimits, StopSignal, WorkerPool
-from openbell.execution.process import WorkerLostError
+from openbell.execution.process import WorkerLostError, WorkerProcess
 from openbell.execution.protocol import Ask, CallTask, Done, Failed, FromWorker, Logged
 from openbell.execution.worker.output import MAX_LINES
 from openbell.model.events import Event, WorkerStopped
@@ -238,6 +239,21 @@ async def test_idle_workers_go_and_worn_ones_are_replaced(tmp_path: Path) -> Non
         at.pool.resize(PoolLimits(max_memory_bytes=64 * 1024 * 1024))
         await at.call("pid")
         assert at.stopped() == ["recycled: memory"]
+
+
+async def test_workers_that_are_gone_are_forgotten_while_another_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openbell.execution.pool._LOOK_S", 0.01)
+    async with pool_of(tmp_path, max_tasks=1) as at, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: at.call("hang"))
+        for _ in range(6):
+            await at.call("talk", lines=5000)
+        await anyio.sleep(0.05)
+        gc.collect()
+        known = [each for each in gc.get_objects() if isinstance(each, WorkerProcess)]
+        assert len(known) <= 2, "the one at work, and perhaps the last one"
+        tasks.cancel_scope.cancel()
 
 
 async def test_workers_do_not_inherit_what_is_the_daemons(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from msgspec import structs
 from typing_extensions import override
 
 from openbell.execution.protocol import CallTask, Done, Failed
-from openbell.model.events import Event, RunStarted, StoredEvent
+from openbell.model.events import ActorCrashed, Event, RunStarted, StoredEvent
 from openbell.model.pipelines import Node, RetryPolicy
 from openbell.model.runs import RunState
+from openbell.supervisor.restart import RestartPolicy
 from openbell.testing import MemoryHistory
 
 pytestmark = pytest.mark.unit
@@ -155,3 +156,42 @@ async def test_no_secret_is_kept_of_an_error_that_is_tried_again() -> None:
         (node,) = await at.history.nodes(run_id)
         assert (str(node.state), node.error.count("***")) == ("retrying", 1)
         assert SECRET not in node.error
+
+
+class Unhurried(MemoryHistory):
+    """Takes its time to record, as a disk does."""
+
+    @override
+    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        return await super().record(*events)
+
+
+async def crash(*_: object) -> Answer:
+    raise RuntimeError(f"the key {SECRET} is wrong")
+
+
+async def test_two_people_cancel_a_run_of_a_parked_pipeline_at_once() -> None:
+    lone, once = flow(Node(name="lone", op="work")), RestartPolicy(limit=0)
+    async with world(
+        lone, registry=WITH_TASKS, scripts=[crash], history=Unhurried(), policy=once
+    ) as at:
+        run_id = await submit(at)
+        await at.settle(1)
+        async with anyio.create_task_group() as people:
+            for name in ("ann", "ben"):
+                people.start_soon(lambda by: at.engine.cancel(run_id, by=by), name)
+        assert await run_state(at, run_id) is RunState.CANCELLED
+
+
+async def test_no_secret_is_kept_of_a_crash() -> None:
+    lone, once = flow(Node(name="lone", op="work")), RestartPolicy(limit=0)
+    async with world(lone, registry=WITH_TASKS, scripts=[crash], policy=once) as at:
+        at.services.redact = lambda text: text.replace(SECRET, "***")
+        await submit(at)
+        await at.settle(1)
+        (parked,) = at.engine.pipelines()
+        (crashed,) = at.seen.of(ActorCrashed)
+        assert (parked.state, parked.reason.count("***")) == ("parked", 1)
+        assert SECRET not in parked.reason + crashed.error
