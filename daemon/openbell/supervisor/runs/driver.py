@@ -6,8 +6,8 @@ then starts what became ready. So nothing begins before what it needs is on disk
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,6 +28,7 @@ from openbell.supervisor.runs.control_work import answer_at_once
 from openbell.supervisor.runs.letters import letters_of
 from openbell.supervisor.runs.openings import Openings
 from openbell.supervisor.runs.requested import cancel_items, ended_by
+from openbell.supervisor.runs.room import without_room
 from openbell.supervisor.runs.steering import Steering
 from openbell.supervisor.runs.work import work_of
 from openbell.supervisor.runs.worker_work import WorkerWork, kind_of, pool_of
@@ -308,23 +309,12 @@ class RunDriver:
         ]
         if not workers or self._context.is_interrupted:
             return
-        for unit in self._without_room(workers):
+        for unit in without_room(self._context, workers):
             known = self._context.before.nodes.get(unit.name)
             if known is None or known.state in {NodeState.PENDING, NodeState.RUNNING}:
                 self._events += [
                     self._context.change(node.name, NodeState.QUEUED) for node in unit.nodes
                 ]
-
-    def _without_room(self, units: Sequence[Unit]) -> Iterator[Unit]:
-        """Yield the units that will wait for a worker or for a slot of their pool."""
-        desk, taken = self._services.desk, Counter[str | None]()
-        room = desk.room() if self._context.may_begin else 0
-        for unit in units:
-            pool = pool_of(unit)
-            if taken.total() < room and (pool is None or taken[pool] < desk.room_in(pool)):
-                taken[pool] += 1
-            else:
-                yield unit
 
     async def _start(self, tasks: TaskGroup | None) -> None:
         """Begin every unit that is ready; a run that is interrupted begins nothing more."""
