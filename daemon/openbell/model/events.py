@@ -111,6 +111,7 @@ class RunFinished(Event):
     reason: str = ""
     error: str = ""
     provider: str = ""
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

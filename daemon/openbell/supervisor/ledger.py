@@ -55,6 +55,7 @@ class RunLedger:
             reason=reason,
             error=error,
             provider=self.provider,
+            session=self._run.session,
         )
 
     async def end(self, state: RunState, *, error: str = "", reason: str = "") -> None:

@@ -84,7 +84,7 @@ class Services:
     bell: Bell = field(init=False)
     roles: Mapping[str, str] = field(init=False, repr=False)
     doors: Doors = field(init=False)
-    signals: Signals = field(default_factory=Signals)
+    signals: Signals = field(init=False)
     made: dict[int, Made | MadeNode] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -94,4 +94,14 @@ class Services:
         operators = self.specs.operators
         self.roles = {name: str(spec.role) for name, spec in operators.items()}
         self.bell = Bell(self.clock, self.journal)
+        self.signals = Signals(self._written)
         self.journal.observe(self.signals)
+
+    def _written(self, pipeline: str) -> frozenset[str] | None:
+        """Return the datasets that the configuration's pipeline names, None where it has none such."""
+        found = self.deployment.pipelines.get(pipeline)
+        if found is None:
+            return None
+        names = (node.settings.get("dataset") for node in found.nodes)
+        named = frozenset(str(name) for name in names if name)
+        return None if any("${" in name for name in named) else named

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import anyio
 
 from openbell.model.events import ApprovalAnswered, BatchCommitted, Event, RunFinished
+from openbell.model.runs import RunState
 
 Key = tuple[str, str]
-"""What an event is about: a run, a pipeline, a dataset or a run's questions, and its name."""
+"""What an event is about: a run, a pipeline's session, a dataset or a run's questions, and its name."""
 
-ANY_RUN: Key = ("any run", "")
-"""Any run ended."""
+ANY_SUCCESS: Key = ("any success", "")
+"""A run succeeded of which nobody knows what it may have written."""
+
+Written = Callable[[str], Iterable[str] | None]
+"""Return the datasets that a pipeline may write, None where that is unknown."""
+
+
+def succeeded_key(pipeline: str, session: str | None) -> Key:
+    """Return what to listen to for a successful run of a pipeline that is about a session."""
+    return ("session", f"{session} {pipeline}")
 
 
 class Signal:
@@ -33,9 +42,10 @@ class Signal:
 
 
 class Signals:
-    """Sees every event once it is durable. Keys are of a run, a pipeline or a dataset."""
+    """Sees every event once it is durable, and wakes only those whom it may be about."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Written = lambda _: None) -> None:
+        self._written = written
         self._waiting: dict[Key, list[Signal]] = {}
 
     @contextmanager
@@ -58,13 +68,24 @@ class Signals:
             return
         match event:
             case RunFinished():
-                self.wake(("run", event.run_id), ("pipeline", event.pipeline), ANY_RUN)
+                self.wake(("run", event.run_id))
+                if event.state is RunState.SUCCESS:
+                    self._succeeded(event)
             case BatchCommitted():
                 self.wake(*(("dataset", receipt.dataset) for receipt in event.receipts.values()))
             case ApprovalAnswered():
                 self.wake(("approval", event.run_id))
             case _:
                 pass
+
+    def _succeeded(self, event: RunFinished) -> None:
+        """Wake who waits for the run, or for what its pipeline had committed: that counts now."""
+        self.wake(succeeded_key(event.pipeline, event.session))
+        datasets = self._written(event.pipeline)
+        if datasets is None:
+            self.wake(ANY_SUCCESS)
+        else:
+            self.wake(*(("dataset", name) for name in datasets))
 
     def wake(self, *keys: Key) -> None:
         """Set the signals of everybody who listens to one of `keys`."""

@@ -17,6 +17,7 @@ from doubles.scripted import (
     run_state,
     world,
 )
+from typing_extensions import override
 
 from openbell.execution.pool import Listener, StopSignal
 from openbell.execution.protocol import ChainTask, ChunkDone, Done
@@ -198,3 +199,47 @@ async def test_a_run_that_waits_can_be_cancelled() -> None:
         await submit(at, "producer")
         await at.settle()
         assert await run_state(at, waiting) is RunState.CANCELLED
+
+
+class Looks(MemoryHistory):
+    """Counts how often somebody looks whether a session is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    @override
+    async def has_succeeded(self, pipeline: str, session: str) -> bool:
+        self.count += 1
+        return await super().has_succeeded(pipeline, session)
+
+    @override
+    async def is_committed(self, dataset: str, start: datetime, end: datetime) -> bool:
+        self.count += 1
+        return await super().is_committed(dataset, start, end)
+
+
+@pytest.mark.parametrize(
+    ("more", "looks"),
+    [
+        ({"after": ("producer",)}, 5 + 1),  # of its session
+        ({"needs_dataset": {"bars": "session"}}, 5 + 5 + 4),  # a commit, and the end that counts it
+    ],
+)
+async def test_who_waits_looks_again_only_for_what_may_matter_and_now_and_then(
+    more: dict[str, Any], looks: int
+) -> None:
+    history = Looks()
+    flows = (producer(), consumer(**more), pipeline(mode="interval", start=None, end=None))
+    async with world(*flows, registry=CONTROLLED, history=history, scripts=[commits]) as at:
+        for day in range(5, 10):
+            await submit(at, "consumer", date(2026, 1, day))
+        await submit(at, "producer", date(2026, 1, 12))
+        await at.settle()
+        assert history.count == 5
+        await submit(at, "producer")
+        await submit(at, "job")
+        await at.settle()
+        assert history.count == looks
+        await at.settle(61)
+        assert history.count == looks + 4

@@ -17,7 +17,7 @@ from openbell.sdk.values import to_us
 from openbell.supervisor.answers.question import Answer, Question, value
 from openbell.supervisor.deadline import deadline
 from openbell.supervisor.facts import session_of
-from openbell.supervisor.runs.committed import committed_keys, is_committed
+from openbell.supervisor.runs.committed import committed_keys, is_committed, reason_to_look
 
 _PROBE = "openbell.execution.worker.probe:probe_url"
 _LONGEST_PROBE_S = 30.0
@@ -134,5 +134,5 @@ async def _dataset(question: Question, _looks: list[str]) -> Answer:
         raise FatalError(f"the run is about no single session, so nothing says which of {name!r}")
     with services.signals.listening(*committed_keys(name)) as signal:
         while not await is_committed(services, dataset, session):
-            await signal.wait()
+            await reason_to_look(services, signal)
     return Answer(output=value({"dataset": name, "session": session.isoformat()}))

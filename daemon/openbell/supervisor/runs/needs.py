@@ -10,9 +10,9 @@ from openbell.model.history import RecordRefusedError
 from openbell.model.pipelines import Pipeline
 from openbell.model.runs import RunRecord, RunState
 from openbell.supervisor.deadline import deadline
-from openbell.supervisor.runs.committed import committed_keys, is_committed
+from openbell.supervisor.runs.committed import committed_keys, is_committed, reason_to_look
 from openbell.supervisor.services import Services
-from openbell.supervisor.signals import Key
+from openbell.supervisor.signals import Key, succeeded_key
 
 GAVE_UP = "needs_unmet"
 """Reason of a run whose needs were not met before its deadline."""
@@ -29,7 +29,7 @@ async def until_met(services: Services, pipeline: Pipeline, run: RunRecord) -> s
 
     Why it waits is on record. It looks again whenever something is recorded that could matter.
     """
-    keys: list[Key] = [("pipeline", name) for name in pipeline.after]
+    keys: list[Key] = [succeeded_key(name, run.session) for name in pipeline.after]
     keys += [key for name in pipeline.needs_dataset for key in committed_keys(name)]
     told = run.reason
     limit_s = None
@@ -43,7 +43,7 @@ async def until_met(services: Services, pipeline: Pipeline, run: RunRecord) -> s
                 if lacking != told:
                     await _tell(services, run, lacking)
                     told = lacking
-                await signal.wait()
+                await reason_to_look(services, signal)
     return lacking
 
 
