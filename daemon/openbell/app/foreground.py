@@ -10,8 +10,16 @@ import anyio
 
 from openbell.app.assembly import Place, Running, load, running
 from openbell.model.control import Submission
-from openbell.model.events import Event, NodeProgressed, PipelineParked, StoredEvent
+from openbell.model.events import (
+    ApprovalAsked,
+    Event,
+    NodeProgressed,
+    PipelineParked,
+    RunHeld,
+    StoredEvent,
+)
 from openbell.model.history import RunFilter
+from openbell.model.pipelines import Deployment
 from openbell.model.runs import RunRecord, RunState
 from openbell.model.summary import sources, summarize
 from openbell.plugin_host import Registry
@@ -19,6 +27,15 @@ from openbell.sdk.errors import FatalError, RetryableError
 from openbell.service.signals import open_signals
 from openbell.supervisor.intake import run_params
 from openbell.supervisor.journal import Observer
+
+_TOLD = {
+    ApprovalAsked.name: (
+        "node {node} of {run} asks people {question!r}: only a daemon takes answers, so it waits; interrupt "
+        "this, and `mdp daemon run` goes on with it"
+    ),
+    RunHeld.name: "{run} {reason}",
+}
+"""What is told at once of a run that would seem to hang."""
 
 Show = Callable[[NodeProgressed], None]
 Said = Callable[[str], None]
@@ -41,7 +58,7 @@ async def run_in_foreground(
     to go on later: the summary's state is then `running`; a second one ends it at once.
     """
     deployment = load(place, registry, env)
-    only = frozenset({submission.pipeline})
+    only = _with_inner(deployment, submission.pipeline)
     async with (
         running(place, registry, deployment, env=env, observers=observers, only=only) as whole,
         anyio.create_task_group() as tasks,
@@ -61,6 +78,8 @@ async def run_in_foreground(
                         show(event)
                     elif _is_end(event, run.run_id):
                         break
+                    elif isinstance(event, StoredEvent) and event.name in _TOLD:
+                        say(_TOLD[event.name].format(run=event.run_id, **event.body))
                     elif _is_parked(event, submission.pipeline):
                         raise FatalError(_parked_reason(whole, submission.pipeline))
         summary = await _summary(whole, run.run_id)
@@ -70,6 +89,22 @@ async def run_in_foreground(
             say(f"note: {error}; it was not backed up")
         tasks.cancel_scope.cancel()
     return summary
+
+
+def _with_inner(deployment: Deployment, pipeline: str) -> frozenset[str]:
+    """Return a pipeline with those that it runs inside itself; all, where a parameter names one."""
+    found: set[str] = set()
+    left = [pipeline]
+    while left:
+        name = left.pop()
+        known = deployment.pipelines.get(name)
+        if name in found or known is None:
+            continue
+        found.add(name)
+        left += [str(node.settings["pipeline"]) for node in known.nodes if node.op == "pipeline"]
+        if any("${" in inner for inner in left):
+            return frozenset(deployment.pipelines)
+    return frozenset({pipeline, *found})
 
 
 def _is_end(event: StoredEvent | Event, run_id: str) -> bool:

@@ -78,7 +78,8 @@ def reload(
     output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None
 ) -> None:
     """Read the configuration again. A wrong one is refused and changes nothing."""
-    Printer(output).record(client(socket, state_dir).call("POST", "/api/v1/reload"))
+    done = client(socket, state_dir).call("POST", "/api/v1/reload")
+    Printer(output).record(done, shown=("at", "digest", "added", "changed", "removed"))
 
 
 def drain(output: Output = Format.TABLE, socket: Socket = None, state_dir: StateDir = None) -> None:

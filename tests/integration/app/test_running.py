@@ -224,6 +224,27 @@ async def test_what_was_left_is_gone_on_with_in_the_foreground(tmp_path: Path) -
     assert said == [f"going on with {run.run_id}, which was interrupted"]
 
 
+INSIDE = """
+version: 2
+pipelines:
+  outer: {params: {which: inner}, nodes: {start: {op: pipeline, pipeline: inner}}}
+  any: {params: {which: inner}, nodes: {start: {op: pipeline, pipeline: "${which}"}}}
+  inner: {nodes: {ask: {op: approve, question: "go?", deadline: 0.2, on_deadline: approved}}}
+"""
+
+
+@pytest.mark.parametrize("pipeline", ["outer", "any"])
+async def test_runs_inside_runs_go_in_the_foreground_and_questions_are_told(
+    tmp_path: Path, pipeline: str
+) -> None:
+    said: list[str] = []
+    place = place_of(tmp_path, INSIDE)
+    summary = await in_foreground(place, Submission(pipeline=pipeline), say=said.append)
+    assert summary["state"] == "success"
+    (told,) = said
+    assert "asks people 'go?': only a daemon takes answers" in told
+
+
 async def test_a_run_that_cannot_go_on_does_not_hang_in_the_foreground(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
