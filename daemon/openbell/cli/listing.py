@@ -11,7 +11,7 @@ from openbell.cli.connect import client
 from openbell.cli.control import RUN_COLUMNS, NodeName, PipelineName, RunId
 from openbell.cli.errors import NOT_FOUND, CliError
 from openbell.cli.options import Output, Socket, StateDir, Tz
-from openbell.cli.render import Format, Printer, span
+from openbell.cli.render import Format, Printer, of_whole_nodes, span
 from openbell.cli.schedule_control import schedules
 
 _NODE_COLUMNS = ("node", "op", "state", "attempts", "outcome", "rows_in", "rows_out", "error")
@@ -218,7 +218,7 @@ def describe_run(
     printer.rows([{"node": name, **node} for name, node in summary["nodes"].items()], _NODE_COLUMNS)
     if attempts:
         print()
-        printer.rows(attempts, _ATTEMPT_COLUMNS)
+        printer.rows(of_whole_nodes(attempts, output), _ATTEMPT_COLUMNS)
     if findings:
         print()
         printer.rows(findings, ("node", "rule", "severity", "row_count", "column", "message"))
@@ -249,7 +249,7 @@ def describe_item(
     printer.record(found[0])
     if attempts:
         print()
-        printer.rows(attempts, _ATTEMPT_COLUMNS)
+        printer.rows(of_whole_nodes(attempts, output), _ATTEMPT_COLUMNS)
 
 
 def describe_pipeline(

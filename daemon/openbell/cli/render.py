@@ -128,6 +128,13 @@ class Printer:
             _write(_painted(padded, line) if coloured else padded)
 
 
+def of_whole_nodes(rows: Sequence[Mapping[str, Any]], output: Format) -> list[Mapping[str, Any]]:
+    """Return rows as a table shows them: what is of a node as a whole is of no item."""
+    if output is not Format.TABLE:
+        return list(rows)
+    return [{**row, "item": None if row["item"] == -1 else row["item"]} for row in rows]
+
+
 def say(text: str) -> None:
     """Write words for people to stderr."""
     print(text, file=sys.stderr)

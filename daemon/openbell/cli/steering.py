@@ -11,7 +11,7 @@ from openbell.cli.connect import client
 from openbell.cli.control import NodeName, RunId
 from openbell.cli.errors import USAGE, CliError
 from openbell.cli.options import Output, Socket, StateDir, Tz
-from openbell.cli.render import Format, Printer, say
+from openbell.cli.render import Format, Printer, of_whole_nodes, say
 
 Everything = Annotated[bool, typer.Option("--all", help="Every pipeline, also those to come.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
@@ -190,7 +190,8 @@ def approvals(
     """List what waits for a person, since when and until when."""
     path = "/api/v1/approvals" if run is None else f"/api/v1/runs/{part(run)}/approvals"
     columns = _COLUMNS if run is None else (*_COLUMNS, "label", "answered_by", "comment")
-    Printer(output, tz).rows(client(socket, state_dir).items(path), columns)
+    asked = client(socket, state_dir).items(path)
+    Printer(output, tz).rows(of_whole_nodes(asked, output), columns)
 
 
 def approve(

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from doubles.scripted import REGISTRY, World, world
+from doubles.scripted import REGISTRY, World, pipeline, world
 
+from openbell.execution.protocol import Done
 from openbell.model.control import Submission
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy
 from openbell.operators.control import CONTROL
@@ -68,6 +69,25 @@ async def test_what_runs_says_what_it_waits_for_and_until_when() -> None:
     assert told["inner"].endswith("of 'other', which is running")
     assert told["each"] == "1 of its 3 items have ended"
     assert told["plain"] == "it is running, attempt 1"
+
+
+async def test_what_waits_for_another_writer_is_queued_and_says_whom_for() -> None:
+    async def play(task: Any, listener: Any, stop: Any) -> Any:
+        del task, listener
+        await stop.wait()
+        return Done(is_interrupted=True)
+
+    async with world(pipeline("one"), pipeline("two"), scripts=[play]) as at:
+        first = await at.engine.submit(Submission(pipeline="one"))
+        await at.settle()
+        second = await at.engine.submit(Submission(pipeline="two"))
+        await at.settle()
+        states = {each.node: str(each.state) for each in await at.history.nodes(second.run_id)}
+        assert set(states.values()) == {"queued"}
+        told = await Explainer(at.history, at.clock, present=at.engine).run(second.run_id)
+    assert f"dataset bars in primary is being written by run {first.run_id}" in (
+        told.sentences[0].text
+    )
 
 
 async def test_a_deadline_that_passed_is_told_apart_from_errors_that_no_policy_is_about() -> None:

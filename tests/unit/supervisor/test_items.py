@@ -140,6 +140,10 @@ async def test_a_failed_item_fails_the_node_after_all_were_tried() -> None:
         found = await at.history.run(run_id)
         assert found is not None
         assert found.error == "each: 1 of 3 items failed: [0] trouble"
+        (node_now,) = await at.history.nodes(run_id)
+        assert node_now.output is not None, "whoever deals with it finds what the others made"
+        made = [(line["outcome"], line.get("error")) for line in node_now.output["value"]]
+        assert made == [("failed", "trouble"), ("success", None), ("success", None)]
         assert [str(item.state) for item in await items_of(at, run_id)] == [
             "failed",
             "success",

@@ -14,6 +14,7 @@ from openbell.model.pipelines import Node
 from openbell.model.runs import NodeRecord, NodeState
 from openbell.supervisor.explain.at_work import at_work
 from openbell.supervisor.explain.facts import RunFacts
+from openbell.supervisor.runs.requested import MARKED
 
 _BROKEN = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.UPSTREAM_FAILED})
 
@@ -124,7 +125,7 @@ def _failed(facts: RunFacts, record: NodeRecord) -> list[Sentence]:
         _say("failed", f"it failed ({kind}): {record.error}", facts, record, at=record.finished_at)
     ]
     definition = facts.definition(record.node)
-    if definition is not None:
+    if definition is not None and record.error_kind != MARKED:
         told.append(_say(*_why_not_again(record, definition), facts, record))
     for letter in facts.letters:
         if letter.node == record.node and letter.state is LetterState.WAITING:

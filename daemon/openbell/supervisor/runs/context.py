@@ -143,13 +143,19 @@ class RunContext:
         """Return a block that is left early once the run is to stop."""
         return UntilStopped(self.stop, self._stopped)
 
-    async def has_turn(self, held: AsyncExitStack, ask: Ask) -> bool:
-        """Wait for a turn, which `held` gives back; return whether the run goes on then."""
+    async def has_turn(
+        self, held: AsyncExitStack, ask: Ask, *, waits: Sequence[Event] = ()
+    ) -> bool:
+        """Wait for a turn, which `held` gives back; return whether the run goes on then.
+
+        What `waits` says is put on record where the turn does not come at once.
+        """
         if self.may_begin and not self.stop.is_asked():
             give_back = self.services.desk.turn_now(ask)
             if give_back is not None:
                 held.push(give_back)
                 return True
+            await self.record(*waits)
         while True:
             await self.until_resumed()
             async with AsyncExitStack() as tried:

@@ -151,11 +151,12 @@ class FanOut:
         """Return the node's end: a success when no instance failed."""
         counts = await self._states()
         total, failed = sum(counts.values()), counts.get(NodeState.FAILED, 0)
-        if failed:
-            told = "; ".join(self._errors) or "see its items"
-            return self._failed(f"{failed:,} of {total:,} items failed: {told}", ITEMS_FAILED)
         name = self._node.name
         output = await collected(self._context, name)
+        if failed:
+            told = "; ".join(self._errors) or "see its items"
+            message = f"{failed:,} of {total:,} items failed: {told}"
+            return self._failed(message, ITEMS_FAILED, output)
         change = self._context.change(
             name, NodeState.SUCCESS, attempt=1, outcome="success", output=output
         )
@@ -166,17 +167,26 @@ class FanOut:
             outputs={name: output},
         )
 
-    def _failed(self, message: str, kind: str) -> Completion:
+    def _failed(
+        self, message: str, kind: str, output: Mapping[str, Any] | None = None
+    ) -> Completion:
+        """Return the end of a node that failed; what its items made is there for who deals with it."""
         name = self._node.name
         told = self._context.services.redact(message)
         change = self._context.change(
-            name, NodeState.FAILED, attempt=1, error=told, error_kind=kind or FatalError.kind
+            name,
+            NodeState.FAILED,
+            attempt=1,
+            error=told,
+            error_kind=kind or FatalError.kind,
+            output=output,
         )
         return Completion(
             unit=self._unit,
             events=(change,),
             ends={name: Ended(NodeState.FAILED)},
             errors={name: told},
+            outputs={} if output is None else {name: output},
         )
 
 

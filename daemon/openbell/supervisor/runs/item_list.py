@@ -169,4 +169,6 @@ def _object(item: ItemRecord) -> dict[str, Any]:
         "outcome": item.outcome if item.state is NodeState.SUCCESS else str(item.state),
         "value": value,
     }
+    if item.error:
+        found["error"] = item.error
     return found if made.get("kind") in {None, "value"} else {**found, "output": made}

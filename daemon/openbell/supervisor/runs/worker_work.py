@@ -162,7 +162,9 @@ class WorkerWork:
             return attempt
         number = self._attempts + 1
         task = await self._task(number)
-        if not await self._context.has_turn(held, self._ask(task)):
+        ask = self._ask(task)
+        waits = self._changes(NodeState.QUEUED) if ask.leases else ()
+        if not await self._context.has_turn(held, ask, waits=waits):
             return None
         attempt = self._made(task)
         await self._context.open(self._opening(attempt, number))
