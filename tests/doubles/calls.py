@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from openbell.execution.last_words import LastWords
 from openbell.execution.orphans import output_path, scratch_path
 from openbell.execution.pool import PoolLimits, StopSignal, WorkerPool
 from openbell.execution.protocol import (
@@ -42,6 +43,9 @@ class Calls:
 
     async def hear(self, message: FromWorker) -> None:
         self.heard.append(message)
+
+    def left_behind(self, words: LastWords) -> None:
+        self.words = words
 
     async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
         return True, 0

@@ -34,14 +34,15 @@ class Mdp:
         return {**kept, "OPENBELL_STATE_DIR": str(self.state), "HOME": str(self.folder)}
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start `mdp`; the caller waits for it."""
+        """Start `mdp`; the caller waits for it. `output` takes what it writes, instead of pipes."""
+        output = options.pop("output", subprocess.PIPE)
         return subprocess.Popen(
             [MDP, *arguments],
             cwd=self.folder,
             env={**self.env, **options.pop("env", {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
             text=True,
             **options,
         )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import anyio
 
+from openbell.execution.last_words import LastWords
 from openbell.execution.protocol import Ask, Done, Failed, FromWorker, Task
 
 
@@ -65,6 +66,10 @@ class Listener(Protocol):
         """Return whether a question is granted, and the time in microseconds since 1970."""
         ...
 
+    def left_behind(self, words: LastWords) -> None:
+        """Take in what is left of a worker that was lost, or ended, with the task in hand."""
+        ...
+
 
 class SilentListener:
     """Listens to a task that has nothing to report and nothing to ask."""
@@ -76,6 +81,9 @@ class SilentListener:
         """Refuse: a plain function asks nothing."""
         del question, stop
         return False, 0
+
+    def left_behind(self, words: LastWords) -> None:
+        """Let it pass."""
 
 
 class Executor(Protocol):

@@ -24,6 +24,7 @@ from openbell.execution.executor import Executor, Listener, SilentListener, Stop
 from openbell.execution.orphans import end_orphans
 from openbell.execution.process import WorkerLostError, WorkerProcess, describe_exit, start_worker
 from openbell.execution.protocol import CallTask, ChainTask, Done, Failed, NodeCall, Task
+from openbell.execution.remains import OomKills
 from openbell.model.control import WorkerStatus
 from openbell.model.events import Event, WorkerStarted, WorkerStopped
 from openbell.sdk.clock import Clock
@@ -85,6 +86,7 @@ class WorkerPool:
         self._slots: list[_Slot] = []
         self._turns = anyio.CapacityLimiter(limits.max_workers)
         self._tasks: TaskGroup | None = None
+        self._oom_kills = OomKills()
         self._wake_reaper = anyio.Event()
         self._wake_watch = anyio.Event()
 
@@ -157,6 +159,7 @@ class WorkerPool:
             except BaseException as error:
                 lost = isinstance(error, WorkerLostError)
                 await self._end(slot, "lost" if lost else "cancelled")
+                listener.left_behind(slot.worker.last_words())
                 await _clear(task)
                 raise
             slot.task = None
@@ -194,6 +197,7 @@ class WorkerPool:
             environment=self._environment,
             now=self._clock.now(),
             memory_bytes=self._limits.max_memory_bytes,
+            oom_kills=self._oom_kills,
         )
         assert self._tasks is not None
         self._tasks.start_soon(worker.watch, name=f"watch worker {worker.pid}")
@@ -220,7 +224,7 @@ class WorkerPool:
         is_idle = slot.state == "idle"
         slot.state = "stopping"
         self._slots.remove(slot)
-        exit_code = await slot.worker.stop(is_idle=is_idle)
+        exit_code = await slot.worker.stop(is_idle=is_idle, has_task=slot.task is not None)
         with anyio.CancelScope(shield=True):
             await self._tell(
                 WorkerStopped(

@@ -8,7 +8,9 @@ from datetime import datetime
 from openbell.model.pipelines import ErrorClass, RetryPolicy, retry_delay_s
 from openbell.model.runs import AttemptRecord
 
-_FATAL = frozenset({"fatal", "auth", "entitlement", "not_found", "settings", "plugin", "skippable"})
+_FATAL = frozenset(
+    {"fatal", "memory", "auth", "entitlement", "not_found", "settings", "plugin", "skippable"}
+)
 _CLASS_OF: dict[str, ErrorClass] = {
     "rate_limited": "rate_limited",
     "quota_exhausted": "rate_limited",

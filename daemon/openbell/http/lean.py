@@ -59,4 +59,6 @@ with _without_http2():
     )
     from hypercorn.config import Config as Config  # noqa: PLC0414 - given on
     from hypercorn.events import Closed, RawData
+    from hypercorn.events import Event as Event  # noqa: PLC0414 - given on
+    from hypercorn.events import Updated as Updated  # noqa: PLC0414 - given on
     from hypercorn.typing import ASGIFramework as ASGIFramework  # noqa: PLC0414 - given on

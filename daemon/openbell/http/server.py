@@ -10,15 +10,41 @@ from typing import cast
 
 import anyio
 import anyio.abc
+from typing_extensions import override
 
 from openbell.http.app import HttpApp
 from openbell.http.connections import Authorize, Caller, WithCaller, uid_of
-from openbell.http.lean import ASGIFramework, ASGIWrapper, Config, TCPServer, WorkerContext
+from openbell.http.lean import (
+    ASGIFramework,
+    ASGIWrapper,
+    Config,
+    Event,
+    TCPServer,
+    Updated,
+    WorkerContext,
+)
 
 GRACE_S = 3.0
 MAX_CONNECTIONS = 1000
 IDLE_S = 75.0
 _BACKLOG = 512
+
+
+class _Connection(TCPServer):
+    """Ends as soon as its client has hung up; hypercorn's own waits for its idle time to pass."""
+
+    _is_over = False
+
+    @override
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._is_over = True
+        await self.idle_task.stop()
+
+    @override
+    async def protocol_send(self, event: Event) -> None:
+        if not (self._is_over and isinstance(event, Updated)):
+            await super().protocol_send(event)
 
 
 class Server:
@@ -85,7 +111,7 @@ class Server:
             caller = self._caller(writer)
             app = ASGIWrapper(cast("ASGIFramework", WithCaller(self._app, caller)))
             loop = asyncio.get_running_loop()
-            await TCPServer(app, loop, self._config, self._context, {}, reader, writer)
+            await _Connection(app, loop, self._config, self._context, {}, reader, writer)
         except asyncio.CancelledError:
             if not self._app.closing.is_set():
                 raise

@@ -10,6 +10,11 @@ from typing import Any
 
 from openbell.model.quick import quick
 
+MAX_LOG_BYTES = 1024 * 1024
+"""How many bytes of log history keeps of one attempt: text, and so much for each line."""
+
+LINE_OVERHEAD_BYTES = 32
+
 
 class RunState(enum.StrEnum):
     """Where a run stands."""

@@ -126,7 +126,7 @@ class NotifySettings(PluginSettings):
         default="info", pattern="^(debug|info|warning|error)$", description="of the log line"
     )
     webhook: str | None = Field(default=None, description="a URL that gets it as JSON by POST")
-    timeout: Seconds = Field(default=10.0, description="how long the webhook may take")
+    timeout_seconds: Seconds = Field(default=10.0, description="how long the webhook may take")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

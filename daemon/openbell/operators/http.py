@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
 
+from openbell.model.urls import place
 from openbell.operators.settings import HttpSettings, SecretSource
 from openbell.sdk.errors import (
     AuthError,
@@ -197,17 +197,6 @@ def _secret(header: str, source: SecretSource) -> str:
                 f"{error.strerror}"
             ) from error
     return source.prefix + found.strip()
-
-
-def place(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "the URL"
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

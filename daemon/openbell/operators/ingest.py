@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from openbell.model.foreign import expected
 from openbell.operators.polling import first_watermark_us, newest_bar_us, next_poll
 from openbell.operators.settings import IngestSettings
 from openbell.sdk.arrow import chunk_schema, constant, provided_schema
@@ -31,6 +32,7 @@ class IngestOperator:
         """Make the provider ready."""
         self._context = context
         self._dataset = context.dataset
+        self._plugin = f"provider {self._dataset.provider!r}"
         self._number = context.first_chunk
         self._provider = context.provider(self._dataset.provider)
         self._wanted = provided_schema(self._dataset.table.schema)
@@ -66,7 +68,7 @@ class IngestOperator:
     def _pages(self, request: FetchRequest) -> Iterator[Chunk]:
         """Yield a request's pages, asking again from the last cursor after passing trouble."""
         failures = 0
-        pages = self._provider.fetch(request)
+        pages = self._fetch(request)
         while not self._context.is_stopping():
             self._context.pace(self._dataset.provider)
             if self._context.is_stopping():
@@ -77,13 +79,18 @@ class IngestOperator:
                 failures += 1
                 if not self._context.retry_later(self._dataset.provider, error, failures):
                     raise
-                pages = self._provider.fetch(request)
+                pages = self._fetch(request)
                 continue
             if page is None:
                 return
+            expected(page, Page, plugin=self._plugin, call="fetch()")
             failures = 0
             request = replace(request, cursor=page.cursor)
             yield self._chunk(page)
+
+    def _fetch(self, request: FetchRequest) -> Iterator[Page]:
+        pages = self._provider.fetch(request)
+        return expected(pages, Iterator, plugin=self._plugin, call="fetch()")  # type: ignore[type-abstract]
 
     def _poll(self) -> Iterator[Chunk]:
         """Yield the chunks of one poll after another; the cursor is the instant reached."""
@@ -135,6 +142,7 @@ class IngestOperator:
     def _table(self, page: Page) -> pa.RecordBatch:
         """Return a page as one batch with the constant columns that the daemon adds."""
         for batch in page.batches:
+            expected(batch, pa.RecordBatch, plugin=self._plugin, call="a page's batches")
             if not batch.schema.equals(self._wanted, check_metadata=False):
                 raise SchemaChangedError(
                     f"provider {self._dataset.provider!r} yielded columns {batch.schema.names} of "

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from openbell.model.foreign import type_name
 from openbell.operators.own_modules import own_modules
 from openbell.operators.settings import PythonSettings
 from openbell.sdk.errors import FatalError
@@ -108,7 +109,7 @@ def _result(returned: object, function: str, rows_in: int) -> TaskResult:
         return TaskResult(value=returned, rows_in=rows_in)
     hint = "; pa.Table.from_pandas makes a table of it" if _is_frame(returned) else ""
     raise FatalError(
-        f"function {function} returned a value of type {_kind(returned)}; return a pyarrow Table, "
+        f"function {function} returned a value of type {type_name(returned)}; return a pyarrow Table, "
         f"RecordBatches, a RecordBatchReader, a plain value or a TaskResult{hint}"
     )
 
@@ -124,8 +125,3 @@ def _are_batches(returned: object) -> bool:
 
 def _is_frame(returned: object) -> bool:
     return type(returned).__name__ == "DataFrame"
-
-
-def _kind(returned: object) -> str:
-    kind = type(returned)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

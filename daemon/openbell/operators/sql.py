@@ -24,6 +24,12 @@ _OF_THE_DATA = (
 )
 
 
+class QueryMemoryError(FatalError):
+    """The query cannot be answered with the memory and the disk that it may have."""
+
+    kind = "memory"
+
+
 class SqlOperator:
     """Runs the query in a database of its own that can see the inputs and nothing else."""
 
@@ -122,7 +128,7 @@ def _told(context: TaskContext) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise FatalError(
+        raise QueryMemoryError(
             f"the query needs more memory or disk than it may have ({_first(error)}); "
             "raise memory_mb of the node"
         ) from error

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from openbell.model.foreign import expected
 from openbell.operators.settings import WriteSettings
 from openbell.sdk.backends import Staged, StageRequest
 from openbell.sdk.operators import Chunk, Emission, NodeContext, NodeOutcome
@@ -36,6 +37,7 @@ class WriteOperator:
         table = context.dataset.table
         self._table = replace(table, dataset=self._settings.dataset or table.dataset)
         self._backend = context.backend(self._settings.to)
+        self._plugin = f"storage {self._settings.to!r}"
         if not context.dry_run:
             self._backend.ensure(self._table)
 
@@ -65,7 +67,7 @@ class WriteOperator:
         if self._table.dataset not in self._backend.datasets():
             self._would_write += batch.num_rows
             return
-        staged = self._backend.stage(self._request(batch, number), [batch])
+        staged = self._stage(batch, number)
         self._backend.abort(staged)
         self._would_write += staged.written_count
         self._unchanged += staged.unchanged_count
@@ -78,17 +80,22 @@ class WriteOperator:
         """
         done: list[Receipt] = []
         while True:
-            staged = self._backend.stage(self._request(batch, number, len(done)), [batch])
+            staged = self._stage(batch, number, len(done))
             if done and staged.receipt is None and not staged.written_count:
                 self._backend.abort(staged)
                 return _together(done)
             try:
-                done.append(self._backend.commit(staged))
+                receipt = self._backend.commit(staged)
+                done.append(expected(receipt, Receipt, plugin=self._plugin, call="commit()"))
             except BaseException:
                 self._backend.abort(staged)
                 raise
             if staged.receipt is None and _is_of(done[-1], staged):
                 return _together(done)
+
+    def _stage(self, batch: pa.RecordBatch, number: int, again: int = 0) -> Staged:
+        staged = self._backend.stage(self._request(batch, number, again), [batch])
+        return expected(staged, Staged, plugin=self._plugin, call="stage()")
 
     def _request(self, batch: pa.RecordBatch, number: int, again: int = 0) -> StageRequest:
         bounds = pc.min_max(batch.column(self._table.schema.time_column).cast(pa.int64()))

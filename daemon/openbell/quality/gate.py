@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from openbell.model.foreign import expected
 from openbell.quality.settings import GateSettings
 from openbell.quality.verdict import judge
 from openbell.sdk.arrow import BatchView
@@ -134,19 +135,22 @@ class GateOperator:
 
     def _observe(self, check: _Check, view: BatchView) -> npt.NDArray[np.bool_] | None:
         try:
-            return check.state.observe(view)
+            mask = check.state.observe(view)
         except OpenbellError:
             raise
         except Exception as error:  # a rule is foreign code: its bug is named, not ours
             raise PluginError(f"rule {check.bound.name!r}", f"{error!r}") from error
+        return None if mask is None else _mask(mask, view.row_count, f"rule {check.bound.name!r}")
 
     def _conclude(self, check: _Check) -> Iterable[Finding]:
+        plugin = f"rule {check.bound.name!r}"
         try:
-            return tuple(check.state.conclude())
+            found = tuple(check.state.conclude())
         except OpenbellError:
             raise
         except Exception as error:  # a rule is foreign code: its bug is named, not ours
-            raise PluginError(f"rule {check.bound.name!r}", f"{error!r}") from error
+            raise PluginError(plugin, f"{error!r}") from error
+        return tuple(expected(each, Finding, plugin=plugin, call="conclude()") for each in found)
 
     def _note(self, chunk: int, verdict: Verdict, findings: tuple[Finding, ...]) -> None:
         self._verdict = worst([self._verdict, verdict])
@@ -192,3 +196,15 @@ def _finding(bound: BoundRule, mask: npt.NDArray[np.bool_], batch: pa.RecordBatc
         metric=len(positions) / len(mask),
         examples=tuple(str(row) for row in shown.to_pylist()),
     )
+
+
+def _mask(mask: object, row_count: int, plugin: str) -> npt.NDArray[np.bool_]:
+    """Return what a rule's `observe` gave; raises PluginError for what is not one boolean a row."""
+    found = expected(mask, np.ndarray, plugin=plugin, call="observe()")
+    if found.dtype != np.bool_ or found.shape != (row_count,):
+        raise PluginError(
+            plugin,
+            f"observe() gave {found.dtype} values of shape {found.shape} for {row_count} rows, "
+            "not one boolean a row",
+        )
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from openbell.execution.last_words import LastWords
 from openbell.execution.pool import StopSignal
 from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import (
@@ -38,16 +39,15 @@ from openbell.model.events import (
     QualityChecked,
 )
 from openbell.model.history import RecordRefusedError
-from openbell.model.pipelines import Node, RetryPolicy, retry_delay_s
+from openbell.model.pipelines import Node, RetryPolicy
 from openbell.model.runs import Checkpoint, IllegalStepError, Totals
 from openbell.sdk.errors import PluginError
-from openbell.sdk.values import from_us, to_us
 from openbell.supervisor.deadline import deadline
+from openbell.supervisor.lost import lost, overtime, unheard
+from openbell.supervisor.patience import REFUSALS, Patience
 from openbell.supervisor.services import Services
 from openbell.supervisor.totals import added
 
-_REFUSALS = frozenset({"rate_limited", "quota_exhausted"})
-_MAX_REFUSALS = 20
 _CLEANUP_S = 10.0
 
 
@@ -108,13 +108,15 @@ class Attempt:
         self._services = services
         self._task = task
         self._job = job
-        self._policy = policy
+        self._words = LastWords()
+        self._last_beat: Beat | None = None
         self._item = task.item_number if isinstance(task, NodeCall) else -1
         self._given = self.checkpoint = checkpoint
         self._before: Mapping[str, Totals] = checkpoint.totals if checkpoint else {}
         self._source = task.nodes[0].name if isinstance(task, ChainTask) else task.node.name
         self._first_chunk = task.first_chunk if isinstance(task, ChainTask) else 0
         self._provider = task.dataset.provider if isinstance(task, ChainTask) else ""
+        self._patience = Patience(services, policy)
 
     async def run(self, stop: StopSignal, limit: Node | None = None) -> AttemptResult:
         """Run the attempt, whose `opening` is on record, to its end; `limit` has its timeout.
@@ -134,7 +136,7 @@ class Attempt:
             raise
         if isinstance(answer, Failed):
             answer = self._redacted(answer)
-            if answer.kind in _REFUSALS and self._provider:
+            if answer.kind in REFUSALS and self._provider:
                 self._services.broker.refused(self._provider, answer.retry_after_s)
             finished = self._finished("failed", began_s, failed=answer, pid=pid)
             return self._result(None, answer, finished)
@@ -155,18 +157,29 @@ class Attempt:
             answers.append(await self._unlimited(stop))
         if answers:
             return answers[0]
-        failed = self._failure("timeout", f"took longer than {limit.timeout_s:g} s")
-        return msgspec.structs.replace(failed, node=limit.name), None
+        await self._log_unheard()
+        return overtime(limit, self._words, beat=self._last_beat), None
+
+    async def _log_unheard(self) -> None:
+        """Put on record what a worker wrote before it died and nobody heard."""
+        lines = unheard(self._words, self._services.clock.now())
+        if lines:
+            node = self._words.at_work[0] if self._words.at_work else self._source
+            await self.hear(Logged(node=node, lines=tuple(lines)))
+
+    def left_behind(self, words: LastWords) -> None:
+        """Keep what is known of a worker that did not live to say how it ended."""
+        self._words = words
 
     async def _unlimited(self, stop: StopSignal) -> tuple[Done | Failed, int | None]:
         try:
             return await self._services.executor.submit(self._task, self, stop)
-        except WorkerLostError as lost:
-            failed = self._failure("worker_lost", str(lost), traceback=lost.tail)
-            return failed, lost.pid
+        except WorkerLostError as error:
+            failed = lost(error, self._words, head=self._source, beat=self._last_beat)
+            await self._log_unheard()
+            return failed, error.pid
         except (RecordRefusedError, IllegalStepError, FrameError) as refused:
-            failed = self._failure(PluginError.kind, str(refused))
-            return msgspec.structs.replace(failed, is_retryable=False), None
+            return self._refused(refused), None
 
     def _redacted(self, failed: Failed) -> Failed:
         """Return a failure without secrets: a vendor's error may quote the request it got."""
@@ -175,9 +188,13 @@ class Attempt:
             failed, message=redact(failed.message), traceback=redact(failed.traceback)
         )
 
-    def _failure(self, kind: str, message: str, *, traceback: str = "") -> Failed:
+    def _refused(self, error: Exception) -> Failed:
         return Failed(
-            node=self._source, kind=kind, message=message, traceback=traceback, is_retryable=True
+            node=self._source,
+            kind=PluginError.kind,
+            message=str(error),
+            traceback="",
+            is_retryable=False,
         )
 
     def _result(
@@ -244,6 +261,7 @@ class Attempt:
         task, now = self._task, self._services.clock.now()
         match message:
             case Beat():
+                self._last_beat = message
                 await self._record(self._beat(message, now))
             case ChunkDone():
                 committed = self._committed(message, now)
@@ -337,50 +355,4 @@ class Attempt:
 
     async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
         """Let the worker wait for a budget, an instant or a retry, or until it is to stop."""
-        granted = not stop.is_asked()
-        if granted:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._give_up, stop, group.cancel_scope)
-                granted = await self._wait(question)
-                group.cancel_scope.cancel()
-        granted = granted and not stop.is_asked()
-        return granted, to_us(self._services.clock.now())
-
-    async def _give_up(self, stop: StopSignal, scope: anyio.CancelScope) -> None:
-        await stop.wait()
-        scope.cancel()
-
-    async def _wait(self, question: Ask) -> bool:
-        clock, broker = self._services.clock, self._services.broker
-        match question.what:
-            case "pace":
-                await broker.acquire(question.provider, question.request_count)
-                return True
-            case "wait":
-                await clock.sleep_until(from_us(question.instant_us))
-                return True
-            case _:
-                delay_s = self._retry_delay_s(question)
-                await self._record(
-                    ProviderRequested(
-                        at=clock.now(), provider=question.provider, status=question.error_kind
-                    )
-                )
-                if delay_s is None:
-                    return False
-                await clock.sleep(delay_s)
-                return True
-
-    def _retry_delay_s(self, question: Ask) -> float | None:
-        """Return how long a failed request waits, None when its policy is used up.
-
-        A refusal (429, quota) is the vendor asking for patience: it waits as the vendor says.
-        """
-        if question.error_kind in _REFUSALS:
-            rest_s = self._services.broker.refused(question.provider, question.retry_after_s)
-            return rest_s if question.failures < _MAX_REFUSALS else None
-        if question.failures >= self._policy.max_attempts:
-            return None
-        if question.retry_after_s is not None:
-            return question.retry_after_s
-        return retry_delay_s(self._policy, question.failures, jitter=self._services.jitter())
+        return await self._patience.answer(question, stop)

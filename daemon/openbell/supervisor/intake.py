@@ -30,6 +30,7 @@ from openbell.sdk.values import to_us
 from openbell.supervisor.letters import replayed
 from openbell.supervisor.services import Services
 from openbell.supervisor.takeover import taken_over, version_of
+from openbell.supervisor.unfit import unfit
 
 _SPAN = ("from", "to")
 
@@ -100,7 +101,7 @@ class Intake:
             workflow_version=target.version,
             mode=pipeline.mode,
             nodes=tuple((node.name, node.op) for node in pipeline.nodes),
-            params=run_params(submission, pipeline),
+            params=self._params(submission, pipeline),
             origin=submission.origin,
             session=submission.session.isoformat() if submission.session else None,
             retry_of=retry_of.run_id if retry_of else None,
@@ -114,6 +115,15 @@ class Intake:
             priority=pipeline.priority if priority is None else priority,
             parent_run_id=submission.parent_run_id,
         )
+
+    def _params(self, submission: Submission, pipeline: Pipeline) -> dict[str, object]:
+        """Return the run's parameters; raises SettingsError for what cannot be used."""
+        params = run_params(submission, pipeline)
+        asked = frozenset(submission.params)
+        problems = [*unfit(pipeline, self._services.specs, params, asked=asked)] if asked else []
+        if problems:
+            raise SettingsError(problems)
+        return params
 
     async def find(self, run_or_job_id: str) -> RunRecord:
         """Return a run by its id, or the newest run of a submission; raises UnknownRunError."""

@@ -16,6 +16,7 @@ import pytest
 from doubles.worker_nodes import chain_task
 
 from openbell.execution import process
+from openbell.execution.last_words import LastWords
 from openbell.execution.pool import PoolLimits, StopSignal, WorkerPool
 from openbell.execution.process import WorkerLostError, describe_exit, start_worker
 from openbell.execution.protocol import (
@@ -47,6 +48,9 @@ class Ear:
 
     async def hear(self, message: FromWorker) -> None:
         self.heard.append(message)
+
+    def left_behind(self, words: LastWords) -> None:
+        self.words = words
 
     async def answer(self, question: Ask, stop: StopSignal) -> tuple[bool, int]:
         await self.gate.wait()

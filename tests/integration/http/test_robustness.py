@@ -192,3 +192,11 @@ async def test_too_many_connections_are_hung_up_on(tmp_path: Path) -> None:
             with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
                 await second.get("/livez")
         assert (await first.get("/livez")).status_code == 200
+
+
+async def test_a_connection_that_its_client_closed_takes_no_room(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_connections=4) as served:
+        for _ in range(50):
+            async with served.client() as client:
+                assert (await client.get("/livez")).status_code == 200
+            await anyio.sleep(0.01)

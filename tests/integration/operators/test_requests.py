@@ -14,7 +14,8 @@ import pytest
 from pydantic import ValidationError
 from typing_extensions import override
 
-from openbell.operators.http import HttpOperator, place, retry_after_s
+from openbell.model.urls import place
+from openbell.operators.http import HttpOperator, retry_after_s
 from openbell.operators.settings import HttpSettings
 from openbell.sdk import (
     AuthError,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from openbell.quality.gate import GateOperator
@@ -239,3 +241,33 @@ def test_masks_of_no_bad_row_change_nothing() -> None:
     operator = gate(FakeNodeContext(bound_rules=[bound(Above(10), Severity.QUARANTINE)]))
     (emission,) = operator.process(chunk())
     assert emission.outcome == "pass"
+
+
+class Careless(Above):
+    """Gives `mask`, whatever it looks at, and findings that are none."""
+
+    mask: Any = None
+
+    def observe(self, view: BatchView) -> Any:
+        return self.mask
+
+    def conclude(self) -> Any:
+        return [1]
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        ({1}, "observe() gave a value of type set, not ndarray"),
+        (np.zeros(2, dtype=bool), "observe() gave bool values of shape (2,) for 3 rows"),
+        (np.zeros(3), "observe() gave float64 values of shape (3,) for 3 rows, not one boolean"),
+    ],
+)
+def test_what_is_not_one_boolean_a_row_is_the_rules_fault(mask: Any, words: str) -> None:
+    rule = Careless(1)
+    rule.mask = mask
+    operator = gate(FakeNodeContext(bound_rules=[bound(rule, Severity.FAIL)]))
+    with pytest.raises(PluginError, match=re.escape(words)):
+        list(operator.process(chunk(1, 2, 3)))
+    with pytest.raises(PluginError, match=re.escape("conclude() gave a value of type int")):
+        list(operator.finish())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,9 +13,11 @@ from doubles.scripted import REGISTRY, World, node_states, run_state, world
 from openbell.execution.protocol import Done
 from openbell.model.control import ConflictError, Submission
 from openbell.model.events import NodeChanged, RunFinished
+from openbell.model.history import RunFilter
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy, TriggerRule
 from openbell.model.runs import NodeState, RunState
 from openbell.operators.control import CONTROL
+from openbell.sdk.errors import SettingsError
 from openbell.supervisor.answers.branch import fits
 from openbell.testing import MemoryHistory
 
@@ -147,14 +150,38 @@ def test_cases_are_simple_comparisons(given: Any, case: Any, wanted: bool) -> No
     assert fits(given, case) is wanted
 
 
-async def test_settings_that_do_not_fit_their_parameters_fail_the_node() -> None:
+async def test_settings_that_do_not_fit_the_parameters_of_a_definition_fail_the_node() -> None:
     nodes = (node("a", seconds="${length}"),)
-    async with world(flow(*nodes, params={"length": "1s"}), registry=CONTROLLED) as at:
-        run_id = await submit(at, params={"length": "long"})
+    async with world(flow(*nodes, params={"length": "long"}), registry=CONTROLLED) as at:
+        run_id = await submit(at)
         await at.settle()
         ended = await at.history.run(run_id)
         assert ended is not None
-        assert "settings do not fit" in ended.error
+        assert ended.error.startswith("a: its settings do not fit: seconds: must be a time such as")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"length": "long"}, "seconds: must be a time such as 0, 30s, 45m or 1h30m, not 'long'"),
+        ({"length": [1]}, "not [1] (node 'a', op noop)"),
+        ({"length": "1s", "label": [7]}, "params.label: outcome: must be text, not a list"),
+    ],
+)
+async def test_parameters_that_do_not_fit_their_settings_begin_no_run(
+    params: dict[str, object], words: str
+) -> None:
+    definition = flow(
+        node("a", seconds="${length}", outcome="${label}"),
+        params={"length": "1s", "label": "success"},
+    )
+    async with world(definition, registry=CONTROLLED) as at:
+        with pytest.raises(SettingsError, match=re.escape(words)):
+            await at.engine.submit(Submission(pipeline="flow", params=params))
+        run_id = await submit(at, params={"length": "2s"})
+        await at.settle(2)
+        assert await run_state(at, run_id) is RunState.SUCCESS
+        assert len(await at.history.runs(RunFilter())) == 1
 
 
 async def test_a_wait_goes_on_after_a_restart_until_its_own_deadline() -> None:

@@ -1,6 +1,6 @@
-"""Entry point of a worker process: `python -m openbell.execution.worker FD`.
+"""Entry point of a worker process: `python -m openbell.execution.worker ...`; see `main`.
 
-FD is the inherited end of the socket pair. The process dies with the daemon: the kernel kills it
+The process dies with the daemon: the kernel kills it
 when the daemon's thread ends, and a broken line ends it too.
 """
 
@@ -15,13 +15,15 @@ import socket
 import sys
 import threading
 import time
-import traceback
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from openbell import __version__
+from openbell.execution.black_box import NOTHING, Page, mark_of
+from openbell.execution.last_words import MEMORY_EXIT, TELL_WHERE
 from openbell.execution.protocol import (
     PROTOCOL_VERSION,
     Beat,
@@ -36,14 +38,20 @@ from openbell.execution.protocol import (
     Shutdown,
     Task,
 )
-from openbell.execution.worker.channel import Channel
-from openbell.execution.worker.context import TaskResources, resolve, wait_s
+from openbell.execution.worker.channel import FORKED_EXIT, Channel
+from openbell.execution.worker.context import TaskResources, resolve
 from openbell.execution.worker.effort import Effort
+from openbell.execution.worker.failures import Failures, leave_without_memory
 from openbell.execution.worker.lean import load_arrow
 from openbell.execution.worker.output import OutputCapture
-from openbell.execution.worker.surroundings import Surroundings, has_children, limit_memory
+from openbell.execution.worker.surroundings import (
+    Surroundings,
+    Terminated,
+    has_children,
+    limit_memory,
+)
 from openbell.model.runs import LogLine
-from openbell.sdk.errors import OpenbellError, PluginError, RetryableError
+from openbell.sdk.errors import PluginError
 
 if TYPE_CHECKING:
     from openbell.execution.worker.chain import ChainRun
@@ -51,10 +59,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _TERMINATED_EXIT = 143
 BEAT_S = 3.0
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: unwind, clean up, leave."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -70,12 +74,16 @@ def _die_with_daemon(parent_pid: int) -> None:
 class Worker:
     """Takes tasks off the line, one at a time, until told to shut down."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(
+        self, channel: Channel, page: Page, pipes: Sequence[int], limit_bytes: int
+    ) -> None:
         self._channel = channel
+        self._page = page
         self._node = ""
         self._talk = threading.Lock()
-        self._capture = OutputCapture(self._log, self._now_us)
+        self._capture = OutputCapture(self._log, self._now_us, pipes=pipes, page=page)
         self._effort = Effort()
+        self._failures = Failures(self._effort, limit_bytes)
         self._surroundings = Surroundings(_terminate)
 
     def serve(self) -> None:
@@ -98,6 +106,7 @@ class Worker:
         self._effort.begin()
         self._surroundings.restore("" if isinstance(task, CallTask) else task.traceparent)
         self._node = _name(task)
+        self._page.say(0, mark_of(self._node))
         match task:
             case ChainTask():
                 answer = self._chain(task)
@@ -140,17 +149,18 @@ class Worker:
         """Send the task's last word; what its threads write from now on is of no task."""
         with self._talk:
             node, self._node = self._node, ""
+            self._page.say(0, NOTHING)
             try:
                 self._channel.send(answer)
             except FrameError as error:
-                self._channel.send(_failure(node, PluginError(node, str(error))))
+                self._channel.send(self._failures.of(node, PluginError(node, str(error))))
 
     def _chain(self, task: ChainTask) -> Done | Failed:
         load_arrow()
         from openbell.execution.worker.chain import ChainRun  # noqa: PLC0415 - pyarrow
 
         resources = TaskResources(task, self._channel)
-        chain = ChainRun(task, resources)
+        chain = ChainRun(task, resources, self._page)
         answer = self._run(chain, resources)
         _close(resources, chain)
         return msgspec.structs.replace(answer, is_worn=chain.is_worn)
@@ -161,9 +171,11 @@ class Worker:
         try:
             return chain.run()
         except NodeError as error:
-            failed = _failure(error.node, error.__cause__ or error, resources)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
-            return _failure(self._node, error, resources)
+            failed = self._failures.of(error.node, error.__cause__ or error, resources)
+        except Terminated:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+            return self._failures.of(self._node, error, resources)
         try:
             return msgspec.structs.replace(failed, ends=chain.ends())
         except Exception:  # noqa: BLE001 - a node attempt: a node that failed may not know its numbers
@@ -175,10 +187,12 @@ class Worker:
         resources = TaskResources(task, self._channel)
         try:
             return run_task(task, resources, self._write)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+        except Terminated:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a node attempt: the error becomes an event
             if resources.stop is not None and resources.stop.is_interrupt:
                 return Done(is_interrupted=True)
-            return _failure(task.node.name, error, resources)
+            return self._failures.of(task.node.name, error, resources)
         finally:
             _close(resources)
 
@@ -188,8 +202,10 @@ class Worker:
     def _call(self, task: CallTask) -> Done | Failed:
         try:
             return Done(result=resolve(task.function)(**task.arguments))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a node attempt: the error becomes an event
-            return _failure(task.function, error)
+        except Terminated:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a node attempt: the error becomes an event
+            return self._failures.of(task.function, error)
 
     def _log(self, lines: list[LogLine]) -> None:
         with self._talk:
@@ -212,7 +228,12 @@ def _name(task: Task) -> str:
 
 
 def _close(resources: TaskResources, chain: ChainRun | None = None) -> None:
-    """Let everything go that a task used, also when some of it does not want to."""
+    """Let everything go that a task used, also when some of it does not want to.
+
+    A process that the task forked lets go of nothing: its parent still needs it.
+    """
+    if resources.channel.is_forked():
+        os._exit(FORKED_EXIT)
     resources.end()
     for close in (*(chain.closing() if chain else ()), *resources.closing()):
         try:
@@ -221,62 +242,31 @@ def _close(resources: TaskResources, chain: ChainRun | None = None) -> None:
             logging.getLogger("openbell.worker").exception("closing failed")
 
 
-def _failure(node: str, error: BaseException, resources: TaskResources | None = None) -> Failed:
-    retry_after_s = None
-    if isinstance(error, RetryableError) and resources is not None:
-        retry_after_s = wait_s(error, resources.now())
-    trace = "".join(traceback.format_exception(error))[-16_384:]
-    failed = Failed(
-        node=node,
-        kind="error",
-        message=f"{error!r}",
-        traceback=trace,
-        is_retryable=True,
-        retry_after_s=retry_after_s,
-    )
-    match error:
-        case OpenbellError():
-            return msgspec.structs.replace(
-                failed,
-                kind=error.kind,
-                message=f"{error}",
-                is_retryable=isinstance(error, RetryableError),
-            )
-        case SystemExit():
-            message = f"it called sys.exit({error.code!r}); return or raise instead"
-            return msgspec.structs.replace(
-                failed, kind="fatal", message=message, is_retryable=False
-            )
-        case MemoryError():
-            message = (
-                f"it needs more memory than a worker may have ({str(error) or 'MemoryError'}); "
-                "raise daemon: worker_max_memory_mb"
-            )
-            return msgspec.structs.replace(
-                failed, kind="memory", message=message, is_retryable=False, is_worn=True
-            )
-        case _:
-            return failed
-
-
 def main(arguments: list[str]) -> int:
-    """Serve the socket whose descriptor is the first argument, for the daemon in the second.
+    """Serve the daemon of the first argument.
 
-    The third is how many bytes of memory the process may have.
+    The second is how many bytes of memory the process may have (0: any), the others are what it
+    inherited: its end of the line, and what belongs to its black box.
     """
-    descriptor, parent_pid = int(arguments[0]), int(arguments[1])
-    if len(arguments) > 2:
-        limit_memory(int(arguments[2]))
+    parent_pid, limit_bytes, line_fd, page_fd, *pipes = map(int, arguments)
+    for inherited in (line_fd, page_fd, *pipes):
+        os.set_inheritable(inherited, False)
+    if limit_bytes:
+        limit_memory(limit_bytes)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_daemon(parent_pid)
     crash = os.dup(2)
     faulthandler.enable(file=crash, all_threads=False)
-    with socket.socket(fileno=descriptor) as line:
+    faulthandler.register(TELL_WHERE, file=crash, all_threads=True)
+    threading.excepthook = leave_without_memory
+    with socket.socket(fileno=line_fd) as line:
         try:
-            Worker(Channel(line)).serve()
+            Worker(Channel(line), Page(page_fd), pipes, limit_bytes).serve()
         except Terminated:
             os._exit(_TERMINATED_EXIT)
+        except MemoryError:
+            os._exit(MEMORY_EXIT)
     return 0
 
 

@@ -6,16 +6,20 @@ checking and writing chunk n.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
+from openbell.execution.black_box import NOTHING, Page, mark_of
 from openbell.execution.chains import REFUSALS, is_open
 from openbell.execution.protocol import ChainTask, ChunkDone, Done, NodeEnd, NodeTask
 from openbell.execution.worker.chain_spool import ChunkSpool
+from openbell.execution.worker.channel import FORKED_EXIT
 from openbell.execution.worker.context import (
     TaskResources,
     WorkerContext,
@@ -25,6 +29,7 @@ from openbell.execution.worker.context import (
 )
 from openbell.execution.worker.outputs import Output
 from openbell.execution.worker.replay import ReplaySource
+from openbell.execution.worker.surroundings import Terminated
 from openbell.model.runs import Totals
 from openbell.sdk.arrow import chunk_schema
 from openbell.sdk.operators import Chunk, Emission, NodeOutcome, Operator
@@ -44,6 +49,17 @@ class NodeError(Exception):
     def __init__(self, node: str) -> None:
         super().__init__(node)
         self.node = node
+
+
+@contextmanager
+def _blaming(node: str) -> Iterator[None]:
+    """Raise NodeError from whatever is raised inside, unless the process is to end."""
+    try:
+        yield
+    except Terminated:
+        raise
+    except BaseException as error:
+        raise NodeError(node) from error
 
 
 @dataclass(slots=True)
@@ -76,8 +92,10 @@ class _Made:
 class _Ahead:
     """Makes the source's chunks in a thread, at most one ahead of who takes them."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, is_at_work: Callable[[bool], None]) -> None:
         self._source = source
+        self._say_at_work = is_at_work
+        self._pid = os.getpid()
         self._made: Queue[_Made | _End] = Queue(maxsize=_AHEAD)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
@@ -96,14 +114,21 @@ class _Ahead:
     def _run(self) -> None:
         error: BaseException | None = None
         try:
+            self._say_at_work(True)
             for chunk in self._source.produce():
-                if not self._put(_Made(chunk, self._source.outcome())):
+                made = _Made(chunk, self._source.outcome())
+                self._say_at_work(False)
+                if not self._put(made):
                     return
+                self._say_at_work(True)
         except BaseException as raised:  # noqa: BLE001 - travels to the thread that takes chunks
             error = raised
+        self._say_at_work(False)
         self._put(_End(error))
 
     def _put(self, item: _Made | _End) -> bool:
+        if os.getpid() != self._pid:
+            os._exit(FORKED_EXIT)
         while not self._is_over.is_set():
             try:
                 self._made.put(item, timeout=_POLL_S)
@@ -136,8 +161,12 @@ def totals_of(outcome: NodeOutcome, *, is_gate: bool) -> Totals:
 class ChainRun:
     """One attempt of a chain in this process."""
 
-    def __init__(self, task: ChainTask, resources: TaskResources) -> None:
+    def __init__(self, task: ChainTask, resources: TaskResources, page: Page) -> None:
         self._task = task
+        self._page = page
+        self._marks = {node.name: mark_of(node.name) for node in task.nodes}
+        self._marks[task.reads_node] = self._marks[task.nodes[0].name]
+        self._pid = os.getpid()
         self._resources = resources
         self._steps: list[_Step] = []
         self._source: _Step | None = None
@@ -148,7 +177,8 @@ class ChainRun:
         """Run to the end; raises NodeError from what a node raised."""
         self._open()
         source = self._source or self._steps[0]
-        ahead = _Ahead(source.operator)  # type: ignore[arg-type]
+        head = self._marks[self._steps[0].task.name]
+        ahead = _Ahead(source.operator, lambda at: self._page.say(1, head if at else NOTHING))  # type: ignore[arg-type]
         try:
             self._stream(ahead, source)
         except Exception:
@@ -168,7 +198,7 @@ class ChainRun:
         if self._task.reads is not None:
             by_name[self._task.reads_node] = self._replay(dataset, self._task.reads)
         for node in self._task.nodes:
-            try:
+            with self._at(node.name):
                 settings = settings_of(node.maker)
                 operator = resolve(node.maker.factory)(settings)
                 context = WorkerContext(
@@ -176,8 +206,6 @@ class ChainRun:
                 )
                 operator.open(context)
                 step = _Step(task=node, operator=operator, spool=self._spool(node, dataset))
-            except Exception as error:
-                raise NodeError(node.name) from error
             for needed, outcomes in node.needs.items():
                 by_name[needed].next.append((step, outcomes))
             by_name[node.name] = step
@@ -225,12 +253,11 @@ class ChainRun:
         return outputs
 
     def _stream(self, ahead: _Ahead, source: _Step) -> None:
-        chunks = ahead.chunks()
+        chunks, head = ahead.chunks(), self._steps[0].task.name
         while True:
-            try:
+            self._page.say(0, NOTHING)
+            with _blaming(head):
                 made = next(chunks, None)
-            except Exception as error:
-                raise NodeError(self._steps[0].task.name) from error
             if made is None:
                 return
             self._process(source, made.chunk)
@@ -239,26 +266,34 @@ class ChainRun:
 
     def _process(self, step: _Step, chunk: Chunk) -> None:
         step.was_reached = True
-        try:
+        with self._at(step.task.name):
             emissions = step.operator.process(chunk)
-            for emission in self._guarded(step, emissions):
-                self._pass_on(step, emission)
-        except NodeError:
-            raise
-        except Exception as error:
-            raise NodeError(step.task.name) from error
+        for emission in self._guarded(step, emissions):
+            self._pass_on(step, emission)
 
     def _guarded(self, step: _Step, emissions: Iterable[Emission]) -> Iterable[Emission]:
         """Yield emissions, so that an error in making one is the node's own."""
-        remaining = iter(emissions)
+        name = step.task.name
+        with self._at(name):
+            remaining = iter(emissions)
         while True:
-            try:
+            with self._at(name):
                 emission = next(remaining, None)
-            except Exception as error:
-                raise NodeError(step.task.name) from error
             if emission is None:
                 return
             yield emission
+
+    @contextmanager
+    def _at(self, node: str) -> Iterator[None]:
+        """Say that `node` is at work, and that it was, if that ends in an error.
+
+        A process that it forked, and that comes out of it like its parent, ends here.
+        """
+        self._page.say(0, self._marks[node])
+        with _blaming(node):
+            yield
+        if os.getpid() != self._pid:
+            os._exit(FORKED_EXIT)
 
     def _pass_on(self, step: _Step, emission: Emission) -> None:
         if step.spool is not None and emission.outcome not in REFUSALS:
@@ -273,10 +308,8 @@ class ChainRun:
         They are told with the end and not before: a run that goes on must judge them all again.
         """
         for step in self._steps:
-            try:
+            with self._at(step.task.name):
                 emissions = step.operator.finish()
-            except Exception as error:
-                raise NodeError(step.task.name) from error
             for emission in self._guarded(step, emissions):
                 self._pass_on(step, emission)
                 yield self._chunk_done(emission.chunk, self._steps[0].operator.outcome())

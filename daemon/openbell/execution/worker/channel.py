@@ -58,9 +58,13 @@ class Channel:
         """Begin to receive."""
         self._receiver.start()
 
+    def is_forked(self) -> bool:
+        """Return whether this is a process that the worker's forked."""
+        return os.getpid() != self._pid
+
     def send(self, message: FromWorker) -> None:
         """Send one frame. Safe from any thread. Raises FrameError for what cannot be sent."""
-        if os.getpid() != self._pid:
+        if self.is_forked():
             if isinstance(message, Done | Failed):
                 os._exit(FORKED_EXIT)
             return

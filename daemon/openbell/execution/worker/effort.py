@@ -60,6 +60,11 @@ class Effort:
             io_written_bytes=written - self._io_bytes[1],
         )
 
+    def reserved_bytes(self) -> int:
+        """Return how much the process has of what its limit counts, used or not."""
+        status = b"" if self._status is None else os.pread(self._status, _PAGE_BYTES, 0)
+        return _kib(status, b"VmData:")
+
     def _disk(self) -> tuple[int, int]:
         """Return bytes read from and written to disks, none where that is not told."""
         if self._io is None:

@@ -15,33 +15,43 @@ import select
 import sys
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
+from openbell.execution.black_box import FLUSHED, Page
 from openbell.model.runs import LOG_LINE_BYTES, MAX_LOG_BYTES, LogLine
 from openbell.sdk.values import from_us
 
 MAX_LINE_BYTES = 8192
 MAX_LINES = 200
 """How many lines are handed on at once: the daemon does something else between two portions."""
-_FLUSHED = b"\x00openbell-flushed\x00"
+_MOST_BYTES = MAX_LOG_BYTES - 1024  # room for the line that says what was dropped
 _READ_BYTES = 65536
+_STREAMS = ((1, "stdout"), (2, "stderr"))
 
 NowUs = Callable[[], int]
 Deliver = Callable[[list[LogLine]], None]
 
 
 class OutputCapture:
-    """Captures the process's output and hands it on as lines."""
+    """Captures the process's output and hands it on as lines.
 
-    def __init__(self, deliver: Deliver, now_us: NowUs) -> None:
+    `pipes` are those that it goes through: reading and writing end for stdout, then for stderr;
+    what was read and not handed on is held in `page`.
+    """
+
+    def __init__(
+        self, deliver: Deliver, now_us: NowUs, *, pipes: Sequence[int], page: Page
+    ) -> None:
         self._deliver = deliver
         self._now_us = now_us
         self._lock = threading.Lock()
-        self._bytes_left = MAX_LOG_BYTES
+        self._bytes_left = _MOST_BYTES
         self._dropped_bytes = 0
         self._pid = os.getpid()
+        self._pipes = pipes
+        self._page = page
         self._writers: dict[str, int] = {}
         self._readers: dict[str, int] = {}
         self._is_reading: dict[str, bool] = {}
@@ -49,8 +59,9 @@ class OutputCapture:
 
     def start(self) -> None:
         """Take over the file descriptors 1 and 2, and the root logger."""
-        for descriptor, stream in ((1, "stdout"), (2, "stderr")):
-            reader, writer = os.pipe()
+        ends = zip(self._pipes[::2], self._pipes[1::2], strict=True)
+        for number, (reader, writer) in enumerate(ends):
+            descriptor, stream = _STREAMS[number]
             os.dup2(writer, descriptor)
             os.close(writer)
             self._writers[stream] = descriptor
@@ -58,7 +69,10 @@ class OutputCapture:
             self._is_reading[stream] = False
             self._flushed[stream] = threading.Event()
             threading.Thread(
-                target=self._read, args=(reader, stream), name=stream, daemon=True
+                target=self._read,
+                args=(reader, stream, self._page.held(number)),
+                name=stream,
+                daemon=True,
             ).start()
         logging.basicConfig(handlers=[_Handler(self)], level=logging.INFO, force=True)
         logging.captureWarnings(capture=True)
@@ -66,7 +80,7 @@ class OutputCapture:
     def begin(self) -> None:
         """Count from nothing: a new attempt starts."""
         with self._lock:
-            self._bytes_left = MAX_LOG_BYTES
+            self._bytes_left = _MOST_BYTES
             self._dropped_bytes = 0
 
     def end(self) -> None:
@@ -77,7 +91,7 @@ class OutputCapture:
             if self._is_quiet(stream_name):
                 continue
             self._flushed[stream_name].clear()
-            os.write(descriptor, b"\n" + _FLUSHED + b"\n")
+            os.write(descriptor, b"\n" + FLUSHED + b"\n")
             self._flushed[stream_name].wait(timeout=5.0)
         if self._dropped_bytes:
             text = f"output truncated: {self._dropped_bytes} bytes over the limit were dropped"
@@ -100,12 +114,13 @@ class OutputCapture:
         kept = []
         with self._lock:
             for text in texts:
-                size_bytes = len(text) + LOG_LINE_BYTES
+                data = text.encode("utf-8", "replace")
+                size_bytes = len(data) + LOG_LINE_BYTES
                 if size_bytes > self._bytes_left:
-                    self._dropped_bytes += len(text) + 1
+                    self._dropped_bytes += len(data) + 1
                     continue
                 self._bytes_left -= size_bytes
-                kept.append(self._line(stream, level, text))
+                kept.append(self._line(stream, level, data.decode()))
         for first in range(0, len(kept), MAX_LINES):
             self._deliver(kept[first : first + MAX_LINES])
 
@@ -116,7 +131,8 @@ class OutputCapture:
         with self._lock:
             self._dropped_bytes += size_bytes
 
-    def _read(self, reader: int, stream: str) -> None:
+    def _read(self, reader: int, stream: str, held: memoryview) -> None:
+        """Report lines as they come; what is read and not reported stays in `held`."""
         level = "INFO" if stream == "stdout" else "WARNING"
         rest = b""
         ready = select.poll()
@@ -125,20 +141,21 @@ class OutputCapture:
             self._is_reading[stream] = bool(rest)
             ready.poll()
             self._is_reading[stream] = True
-            received = os.read(reader, _READ_BYTES)
-            if not received:
+            count = os.readv(reader, [held[len(rest) : len(rest) + _READ_BYTES]])
+            if not count:
                 return
-            rest += received
-            *lines, rest = rest.split(b"\n")
+            size = len(rest) + count
+            *lines, rest = bytes(held[:size]).split(b"\n")
             if len(rest) > MAX_LINE_BYTES:
                 lines.append(rest)
                 rest = b""
+            held[:size] = rest.ljust(size, b"\0")
             self._take(stream, level, lines)
 
     def _take(self, stream: str, level: str, lines: list[bytes]) -> None:
         texts: list[str] = []
         for line in lines:
-            if line == _FLUSHED:
+            if line == FLUSHED:
                 self.write(stream, level, texts)
                 texts = []
                 self._flushed[stream].set()

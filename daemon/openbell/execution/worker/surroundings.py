@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
+from openbell.execution.last_words import TELL_WHERE
+
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind, clean up, leave."""
+
 
 _Handler = Callable[[int, FrameType | None], None]
 
@@ -28,6 +35,7 @@ class Surroundings:
     def restore(self, traceparent: str = "") -> None:
         """Put signal handlers, timers, working directory, file modes and environment back."""
         signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, TELL_WHERE))
         for timer in _TIMERS:
             signal.setitimer(timer, 0)
         os.umask(self._umask)

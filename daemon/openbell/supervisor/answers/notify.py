@@ -53,7 +53,7 @@ async def _post(question: Question) -> None:
         arguments={
             "url": settings["webhook"],
             "body": body,
-            "timeout_s": settings["timeout"],
+            "timeout_s": settings["timeout_seconds"],
             "traceparent": node_traceparent(
                 run.trace_id, run.run_id, question.node, question.attempt
             ),

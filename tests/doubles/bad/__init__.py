@@ -1,0 +1,1 @@
+"""Everything that code of others can do wrong, and where it stands in a pipeline."""
