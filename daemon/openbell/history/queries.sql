@@ -848,9 +848,10 @@ FROM approvals WHERE run_id = :run_id ORDER BY asked_at_us, node, item;
 -- Questions that nobody answered in runs that are under way, oldest first.
 SELECT a.run_id, a.pipeline, a.node, a.item, a.question, a.labels, a.asked_at_us, a.deadline_at_us, a.label,
     a.answered_by, a.answered_at_us, a.comment
-FROM approvals AS a JOIN pipeline_runs AS r ON r.run_id = a.run_id
+FROM pipeline_runs AS r CROSS JOIN approvals AS a ON a.run_id = r.run_id
 JOIN pipeline_nodes AS n ON n.run_id = a.run_id AND n.node = a.node
-WHERE a.label IS NULL AND r.finished_at_us IS NULL AND n.finished_at_us IS NULL ORDER BY a.asked_at_us, a.run_id, a.node, a.item;
+WHERE r.state IN ('queued', 'running') AND a.label IS NULL AND n.finished_at_us IS NULL
+ORDER BY a.asked_at_us, a.run_id, a.node, a.item;
 
 -- name: insert_item
 -- Give a node one of its items.

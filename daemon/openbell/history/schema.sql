@@ -17,8 +17,6 @@ CREATE TABLE approvals (
     FOREIGN KEY (run_id, node) REFERENCES pipeline_nodes (run_id, node) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX approvals_open ON approvals (asked_at_us) WHERE label IS NULL;
-
 CREATE TABLE calendar_overlays (
     overlay_id TEXT NOT NULL PRIMARY KEY,
     calendar TEXT NOT NULL,
@@ -413,6 +411,8 @@ CREATE INDEX pipeline_runs_by_job ON pipeline_runs (job_id, run_id);
 CREATE INDEX pipeline_runs_by_pipeline ON pipeline_runs (pipeline, run_id);
 
 CREATE INDEX pipeline_runs_by_pipeline_and_state ON pipeline_runs (pipeline, state, run_id);
+
+CREATE INDEX pipeline_runs_by_session ON pipeline_runs (pipeline, session, state) WHERE session IS NOT NULL;
 
 CREATE INDEX pipeline_runs_by_state ON pipeline_runs (state, run_id);
 

@@ -95,15 +95,18 @@ def test_lists_come_from_an_index_without_a_sort(name: str, database: sqlite3.Co
 OPEN = {
     "open_runs": "pipeline_runs_by_state (state=? AND run_id>?)",
     "open_runs_of_pipeline": "pipeline_runs_by_pipeline_and_state (pipeline=? AND state=? AND run_id>?)",
+    "open_approvals": "pipeline_runs_by_state (state=?)",
+    "succeeded": "pipeline_runs_by_session (pipeline=? AND session=? AND state=?)",
 }
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_what_is_open_is_found_without_a_look_at_what_has_ended(
+def test_what_is_open_or_of_a_session_is_found_without_a_look_at_all_that_has_ended(
     name: str, database: sqlite3.Connection
 ) -> None:
-    parameters = {"pipeline": "p", "after": "", "limit": 1000}
-    plan = database.execute(f"EXPLAIN QUERY PLAN {load_queries()[name]}", parameters)
+    sql = load_queries()[name]
+    parameters = dict.fromkeys(re.findall(r":([a-z_]+)", sql))
+    plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
     assert [row[3] for row in plan if OPEN[name] in row[3]]
 
 
