@@ -2,15 +2,18 @@
 
     uv run python benchmarks/history_scale.py --keep DIR [--runs 900000]
 
-Fills `history.sqlite` in DIR (a real disk; about 2 GB) unless it is there: runs of 50 pipelines, two
+Fills `history.sqlite` in DIR (a real disk; about 2.5 GB) unless it is there: runs of 50 pipelines, two
 nodes, one attempt, two events and one commit each, and a fire for each third run. Most ended well,
-one in a thousand failed, the last hundred are open. Then:
+one in a hundred failed, the last thousand are open; one run has much of everything. Then:
 
-- pages: the daemon serves that history, and every page of the API that reads it is asked for, once
-  after the file was dropped from the page cache (cold) and nine times more;
 - writer: one run after another is recorded, alone and while a prune forgets 2,000 runs, and the
   longest wait is told;
-- a reader that holds a transaction: how far the write-ahead log grows, and that it shrinks again.
+- a reader that holds a transaction: how far the write-ahead log grows, and that it shrinks again;
+- start: seconds until a daemon is READY on it, after `kill -9` and with the file out of the page cache, beside
+  one with an empty history;
+- pages: the daemon serves that history, and every page of the API is asked for, once after the file
+  was dropped from the page cache (cold) and nine times more. Pages that nobody wrote down here are named;
+- the control plane's largest resident size after all that.
 """
 
 from __future__ import annotations
@@ -19,130 +22,89 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import statistics
+import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import history_fill
+import httpx
 from daemon import request, start
 
 from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.runs import NodeState, RunState
 
-CONFIG = """
-version: 2
-providers: {synthetic: {type: synthetic, seed: 7}}
-storage: {primary: {type: lake, uri: ./lake}}
-datasets:
-  bars: {provider: synthetic, schema: bars_ohlcv, symbols: [AAPL, MSFT], interval: 1d, calendar: "24/7"}
-daemon: {history_keep_days: 3650, history_keep_runs: 10000000}
-jobs:
-  job_000: {dataset: bars, mode: backfill, from: 2026-01-02, to: 2026-03-31}
-"""
-SINCE = datetime(2026, 6, 1, tzinfo=UTC)
-RUN = "printf('run_%026d', n)"
-FILL = {
-    "numbers": "CREATE TEMP TABLE numbers AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c "
-    "WHERE n < :runs) SELECT n, printf('job_%03d', n % 50) AS pipeline, :since + n * 8640000 AS at_us, "
-    "CASE WHEN n > :runs - 100 THEN 'queued' WHEN n % 1000 = 7 THEN 'failed' ELSE 'success' END AS state FROM c",
-    "workflows": "INSERT INTO pipeline_workflows (pipeline, version, fingerprint, job, mode, definition, active, "
-    "created_at_us) SELECT DISTINCT pipeline, 1, 'f', pipeline, 'backfill', "
-    """'{"nodes": [{"name": "fetch", "op": "ingest", "needs": {}}]}', 1, :since FROM numbers""",
-    "jobs": "INSERT INTO pipeline_jobs SELECT printf('job_%026d', n), pipeline, 'backfill', state, '{}', 'api', 1, "
-    f"{RUN}, at_us, CASE WHEN state <> 'queued' THEN at_us + 9000000 END FROM numbers",
-    "runs": "INSERT INTO pipeline_runs (run_id, job_id, pipeline, workflow_version, mode, state, params, origin, "
-    "dry_run, trace_id, submitted_at_us, started_at_us, finished_at_us, duration_s) "
-    f"SELECT {RUN}, printf('job_%026d', n), pipeline, 1, 'backfill', state, '{{}}', 'api', 0, "
-    "printf('%032x', n), at_us, CASE WHEN state <> 'queued' THEN at_us END, "
-    "CASE WHEN state <> 'queued' THEN at_us + 9000000 END, "
-    "CASE WHEN state <> 'queued' THEN 9.0 END FROM numbers",
-    "nodes": "INSERT INTO pipeline_nodes (run_id, node, position, op, state, rows_written) "
-    f"SELECT {RUN}, j.value, j.key, 'ingest', CASE state WHEN 'queued' THEN 'pending' ELSE state END, 100 * j.key "
-    """FROM numbers, json_each('["fetch", "publish"]') AS j""",
-    "attempts": "INSERT INTO job_executions (attempt_id, run_id, node, number, state, started_at_us, finished_at_us) "
-    f"SELECT printf('att_%026d', n), {RUN}, 'fetch', 1, state, at_us, at_us + 1 FROM numbers "
-    "WHERE state <> 'queued'",
-    "commits": "INSERT INTO data_lineage (key, run_id, node, pipeline, dataset, provider, start_at_us, end_at_us, "
-    "row_count, written_count, unchanged_count, size_bytes, digest, version, committed_at_us) "
-    f"SELECT printf('%032x', n), {RUN}, 'publish', pipeline, 'bars_' || (n % 10), 'p', at_us, at_us + 1, 100, 100, "
-    "0, 1000, 'd', n, at_us FROM numbers WHERE state = 'success'",
-    "metrics": "INSERT INTO pipeline_metrics (run_id, metric, pipeline, value, recorded_at_us) "
-    f"SELECT {RUN}, 'duration_s', pipeline, 9.0, at_us FROM numbers WHERE state <> 'queued'",
-    "events": "INSERT INTO events (at_us, name, run_id, pipeline, body) "
-    f"SELECT at_us, j.value, {RUN}, pipeline, json_object('run_id', {RUN}, 'pipeline', pipeline, 'state', state) "
-    """FROM numbers, json_each('["run.submitted", "run.finished"]') AS j""",
-    "schedules": "INSERT INTO schedules (schedule_id, pipeline, key, document, origin, added_at_us, added_by, "
-    "decided_until_us, passed_until_us) SELECT 'sch_' || pipeline, pipeline, 'k', '{\"expression\": \"every 5m\"}', "
-    "'config', :since, '', :since, :since FROM (SELECT DISTINCT pipeline FROM numbers)",
-    "fires": "INSERT INTO fires (pipeline, identity, schedule_id, session, event, idx, due_at_us, decided_at_us, "
-    "outcome, reason, run_id) SELECT pipeline, printf('%012d', n), 'sch_' || pipeline, NULL, 'close', 0, at_us, "
-    f"at_us, 'run', '', {RUN} FROM numbers WHERE n % 3 = 0",
-    "letters": "INSERT INTO dead_letters (letter_id, run_id, pipeline, node, state, error_kind, error, traceback, "
-    "attempts, params, created_at_us) SELECT printf('letter_%026d', n), "
-    f"{RUN}, pipeline, 'fetch', 'waiting', 'transient', 'late', '', 3, '{{}}', at_us FROM numbers "
-    "WHERE state = 'failed'",
-    "decisions": "INSERT INTO decisions (noted_at_us, pipeline, run_id, node, what, reason) "
-    f"SELECT at_us, pipeline, {RUN}, '', 'queued', 'pool full' FROM numbers WHERE n % 10 = 0",
-}
 
-
-async def fill(path: Path, runs: int) -> None:
-    """Write a history of so many runs to `path`."""
-    async with HistoryStore(path):
-        pass
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute("PRAGMA cache_size = -400000")
-        db.execute("BEGIN")
-        known = {"runs": runs, "since": int(SINCE.timestamp() * 1e6)}
-        for name, statement in FILL.items():
-            began = time.perf_counter()
-            db.execute(statement, known)
-            print(f"  {name}: {time.perf_counter() - began:.1f} s", flush=True)
-        db.execute(
-            "UPDATE history_counts SET value = 100 * :runs WHERE name = 'rows_written'", known
-        )
-        db.execute("COMMIT")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def pages(runs: int) -> list[str]:
-    """Return every page that reads history; the last ones of a list where there are cursors."""
-    middle, newest = (f"run_{n:026d}" for n in (runs // 2, runs - 200))
-    v1 = "/api/v1"
-    lists = [
-        f"{v1}/runs?limit=100",
-        f"{v1}/runs?limit=100&cursor={middle}",
-        f"{v1}/runs?limit=100&pipeline=job_007",
-        f"{v1}/runs?limit=100&pipeline=job_007&state=failed",
-        f"{v1}/runs?limit=100&pipeline=job_008&state=failed",
-        f"{v1}/runs?limit=100&pipeline=job_007&state=failed&state=cancelled&state=success",
-        f"{v1}/runs?limit=100&pipeline=nothing",
-        f"{v1}/runs?limit=100&state=failed",
-        f"{v1}/runs?limit=100&state=cancelled",
-        f"{v1}/runs?limit=100&state=queued&state=running",
-        f"{v1}/runs?limit=100&job=job_{runs // 2:026d}",
-        f"{v1}/events?follow=false&limit=1000&after={runs}",
-        f"{v1}/events?follow=false&limit=1000&run={newest}",
-        f"{v1}/fires?limit=100",
-        f"{v1}/fires?limit=100&pipeline=job_007",
-        f"{v1}/schedules",
-        f"{v1}/pipelines",
-        f"{v1}/status",
-        "/api/pipeline/jobs/running",
-        "/api/pipeline/metrics",
-        "/api/pipeline/lineage/bars_7?limit=1000",
-        f"{v1}/workflows",
-        f"/api/pipeline/jobs/job_{runs // 2:026d}",
+def pages(runs: int, schedule: str) -> list[str]:
+    """Return every page: each list with its filters, from its begin, its middle and near its end."""
+    open_, middle = f"run_{runs:026d}", f"run_{runs // 2:026d}"
+    rich, letter = (
+        f"run_{runs - history_fill.OPEN:026d}",
+        f"letter_{runs // 2 // 100 * 100 + 7:026d}",
+    )
+    api, v1, day = "/api/pipeline", "/api/v1", "2026-07-01T00:00:00Z"
+    day_us = int(datetime.fromisoformat(day).timestamp() * 1e6)
+    of_list = {
+        "runs?limit=500": [
+            "", f"&cursor={middle}", f"&cursor=run_{1000:026d}", "&pipeline=job_007", "&pipeline=nothing",
+            "&pipeline=job_007&state=failed", "&pipeline=job_008&state=failed", "&state=failed", "&state=cancelled",
+            "&pipeline=job_007&state=failed&state=cancelled&state=success", "&state=queued&state=running",
+            f"&job_id=job_{runs // 2:026d}",
+        ],
+        "events?follow=false&limit=1000": [
+            "", f"&after={runs}", f"&after={2 * runs - 1000}", f"&run={rich}", "&pipeline=job_007", "&after=9&limit=5000",
+        ],
+        "fires?limit=500": [
+            "", "&pipeline=job_007", "&pipeline=nothing", f"&cursor={day_us}.{day_us}.job_007.x",
+            f"&pipeline=job_007&cursor={day_us}.{day_us}.job_007.x",
+        ],
+        "dlq?limit=500": [
+            "", f"&cursor={letter}", "&pipeline=job_007", "&state=waiting", "&state=purged", "&kind=transient",
+            "&kind=nothing", f"&run={middle}", f"&since={day}", f"&pipeline=job_007&kind=nothing&since={day}",
+        ],
+        f"runs/{rich}": ["", "/nodes", "/attempts", "/attempts?node=fetch", "/quality", "/approvals"],
+        f"runs/{rich}/logs?limit=5000": ["", "&node=fetch", "&after=9000"],
+        f"runs/{rich}/nodes/fetch/items?limit=500": ["", "&cursor=90000", "&state=success", "&state=failed"],
+        f"runs/{open_}": ["", "/nodes"],
+        "explain/runs/": [open_, rich, middle, f"{rich}/nodes/fetch", f"{open_}/nodes/publish"],
+        "explain/pipelines/": ["job_007"],
+        "schedules": ["", "?pipeline=job_007", f"/{schedule}"],
+        "pipelines": ["", "/job_007"],
+        "workflows": ["", "/job_007"],
+        f"dlq/{letter}": [""],
+        "calendars": ["", "/24-7", "/24-7/sessions?from=2026-01-01&to=2026-12-31", "/24-7/next", "/24-7/overlays"],
+        **{name: [""] for name in ["approvals", "budgets", "config", "datasets", "plugins", "status", "workers"]},
+    }  # fmt: skip
+    return [
+        *(f"{v1}/{first}{more}" for first, others in of_list.items() for more in others),
+        f"{api}/jobs/running",
+        f"{api}/jobs/job_{runs // 2:026d}",
+        f"{api}/metrics",
+        f"{api}/lineage/bars_7?limit=1000",
+        f"{api}/workflows/job_007/dag",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
     ]
-    of_run = [
-        f"{v1}/runs/{newest}{part}" for part in ("", "/nodes", "/attempts", "/quality", "/logs")
+
+
+def left_out(document: dict[str, dict[str, dict[str, object]]], urls: list[str]) -> list[str]:
+    """Return the routes that no page of `urls` is of."""
+    paths = [url.partition("?")[0] for url in urls]
+    routes = [path for path, methods in document["paths"].items() if "get" in methods]
+    return [
+        route
+        for route in routes
+        if not any(re.fullmatch(re.sub(r"{\w+}", "[^/]+", route), path) for path in paths)
     ]
-    return lists + of_run
 
 
 def drop(folder: Path) -> None:
@@ -155,20 +117,51 @@ def drop(folder: Path) -> None:
 
 
 async def ask(folder: Path, runs: int) -> None:
-    """Print how long each page takes."""
+    """Print how long each page takes, and which routes nobody asked for."""
     slowest = 0.0
-    for url in pages(runs):
+    transport = httpx.AsyncHTTPTransport(uds=str(folder / "s"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", timeout=60) as client:
+        document = (await client.get("/openapi.json")).json()
+        found = (await client.get("/api/v1/schedules?pipeline=job_007")).json()
+        await client.get("/api/v1/calendars?build=true")  # workers build them
+    urls = pages(runs, found["items"][0]["id"])
+    for url in urls:
         drop(folder / "state")
-        waits = []
-        try:
-            for _ in range(10):
-                waits.append(await request(folder / "s", "GET", url) * 1e3)  # noqa: PERF401 - each is timed
-        except AssertionError as error:
-            print(f"  {url}: {str(error)[:120]}")
-            continue
-        slowest = max(slowest, *waits)
-        print(f"  {waits[0]:7.1f} cold {statistics.median(waits[1:]):7.1f} warm  {url}")
-    print(f"slowest page {slowest:.0f} ms")
+        waits = [await request(folder / "s", "GET", url) * 1e3 for _ in range(10)]
+        slowest = max(slowest, waits[0], statistics.median(waits[1:]))
+        print(
+            f"  {waits[0]:7.1f} cold {statistics.median(waits[1:]):7.1f} warm {max(waits[1:]):7.1f} worst  {url}"
+        )
+    print(f"{len(urls)} pages, slowest {slowest:.0f} ms (cold, or the median of nine warm ones)")
+    print(f"routes that were left out: {left_out(document, urls) or 'none'}")
+
+
+def peak_mb(pid: int) -> float:
+    """Return the largest resident size that a process has had."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) / 1024
+
+
+def starts(folder: Path, name: str, *, is_cold: bool = False) -> None:
+    """Print how soon a daemon in `folder` is ready; each one before was killed."""
+    waits = []
+    for _ in range(5):
+        if is_cold:
+            drop(folder / "state")
+        process, ready_s = start(folder)
+        waits.append(ready_s)
+        process.kill()
+        process.wait(30)
+        (folder / "s").unlink(missing_ok=True)
+    print(f"{name}: ready after {statistics.median(waits):.2f} s (worst {max(waits):.2f})")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a daemon at once, whatever is open."""
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    process.wait(60)
 
 
 def one_run(run_id: str) -> list[ev.Event]:
@@ -221,35 +214,46 @@ async def write(path: Path, runs: int) -> None:
 
 async def _forget(store: HistoryStore, runs: int) -> None:
     began = time.perf_counter()
-    oldest = (await store.events(limit=1))[0].at
-    count = await store.prune(
-        before=oldest + timedelta(seconds=9 + 2000 * 8.64), keep_runs=10 * runs
-    )
+    before = history_fill.SINCE + timedelta(seconds=9 + 2000 * 8.64)
+    count = await store.prune(before=before, keep_runs=10 * runs)
     print(f"prune: {count} runs in {time.perf_counter() - began:.1f} s")
 
 
+def prepare(folder: Path, runs: int) -> Path:
+    """Return a history of so many runs in `folder`, made unless it is there."""
+    path = folder / "state" / "history.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "c.yaml").write_text(history_fill.CONFIG)
+    if not path.exists():
+        began = time.perf_counter()
+        stop(start(folder)[0])
+        shutil.copytree(path.parent, folder / "empty" / "state")
+        shutil.copy(folder / "c.yaml", folder / "empty")
+        history_fill.fill(path, runs)
+        print(f"filled in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e9:.2f} GB")
+    return path
+
+
 def main() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=900_000)
     options = parser.parse_args()
     folder: Path = options.keep.absolute()
-    state = folder / "state"
-    state.mkdir(parents=True, exist_ok=True)
-    (folder / "c.yaml").write_text(CONFIG)
-    path = state / "history.sqlite"
-    if not path.exists():
-        began = time.perf_counter()
-        anyio.run(fill, path, options.runs)
-        print(f"filled in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e9:.2f} GB")
+    path = prepare(folder, options.runs)
     anyio.run(write, path, options.runs)
-    process, ready_s = start(folder)
+    starts(folder / "empty", "empty history")
+    starts(folder, f"{options.runs:,} runs, {history_fill.OPEN:,} of them open")
+    starts(folder, "the same, not in the page cache", is_cold=True)
+    process, _ = start(folder)
     try:
-        print(f"daemon ready after {ready_s:.2f} s; milliseconds a page:")
+        print("milliseconds a page:")
         asyncio.run(ask(folder, options.runs))
+        print(f"largest resident size of the control plane: {peak_mb(process.pid):.0f} MB")
+        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        stop(process)
 
 
 if __name__ == "__main__":

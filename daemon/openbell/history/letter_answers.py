@@ -67,7 +67,7 @@ class LetterAnswers:
                 query = "letters_of_pipeline"
             case _:
                 query = "letters_of_pipeline_in_state"
-        return await self._readers.rows(query, row, letter_records.dead_letter)
+        return await self._readers.rows_within(query, row, letter_records.dead_letter, column=8)
 
     async def decisions(
         self,

@@ -734,7 +734,8 @@ FROM dead_letters WHERE letter_id = :letter_id;
 -- Dead letters, newest first.
 SELECT letter_id, run_id, pipeline, node, item, state, error_kind, error, traceback, attempts, params, input, created_at_us,
     replayed_by, settled_at_us, settled_by
-FROM dead_letters WHERE letter_id < :before AND (:kind IS NULL OR error_kind = :kind)
+FROM dead_letters INDEXED BY dead_letters_newest
+WHERE letter_id < :before AND (:kind IS NULL OR error_kind = :kind)
     AND (:since_us IS NULL OR created_at_us >= :since_us)
 ORDER BY letter_id DESC LIMIT :limit;
 

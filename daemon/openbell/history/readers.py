@@ -115,7 +115,7 @@ class Answers(LetterAnswers, GraphAnswers):
         query = "logs_of_run" if node is None else "logs_of_node"
         query = query if item is None else "logs_of_item"
         row = {"run_id": run_id, "node": node, "item": item, "after_id": after_id, "limit": limit}
-        return await self._readers.rows(query, row, records.log_line)
+        return await self._readers.rows_within(query, row, records.log_line, column=5)
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:
         """See `History`."""

@@ -105,13 +105,16 @@ CREATE TABLE dead_letters (
 
 CREATE INDEX dead_letters_by_end ON dead_letters (settled_at_us) WHERE settled_at_us IS NOT NULL;
 
-CREATE INDEX dead_letters_by_pipeline ON dead_letters (pipeline, letter_id);
+CREATE INDEX dead_letters_by_pipeline ON dead_letters (pipeline, letter_id, error_kind, created_at_us);
 
-CREATE INDEX dead_letters_by_pipeline_and_state ON dead_letters (pipeline, state, letter_id);
+CREATE INDEX dead_letters_by_pipeline_and_state
+ON dead_letters (pipeline, state, letter_id, error_kind, created_at_us);
 
 CREATE INDEX dead_letters_by_run ON dead_letters (run_id, letter_id);
 
-CREATE INDEX dead_letters_by_state ON dead_letters (state, letter_id);
+CREATE INDEX dead_letters_by_state ON dead_letters (state, letter_id, error_kind, created_at_us);
+
+CREATE INDEX dead_letters_newest ON dead_letters (letter_id, error_kind, created_at_us);
 
 CREATE TABLE decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import anyio
 from starlette.requests import Request
 
 from openbell.http import answers
+from openbell.http.answers import JsonAnswer, page
 from openbell.http.connections import Caller, caller_of
 from openbell.http.idempotency import AnswerKeeper
 from openbell.http.problems import ProblemError
@@ -93,6 +94,13 @@ class Api:
         if not of_job:
             raise UnknownRunError(run_or_job_id)
         return of_job[0]
+
+    async def runs(self, wanted: RunFilter) -> JsonAnswer:
+        """Return a page of runs, newest first."""
+        limit = wanted.limit
+        found = await self.history.runs(replace(wanted, limit=limit + 1))
+        more = found[limit - 1].run_id if len(found) > limit else None
+        return page([answers.run(run) for run in found[:limit]], more)
 
     async def summary(self, run: RunRecord) -> dict[str, Any]:
         """Return `run` with its nodes and totals."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from openbell.http import answers
-from openbell.http.answers import JsonAnswer, page
+from openbell.http.answers import JsonAnswer
 from openbell.http.api import Api, by
 from openbell.http.idempotency import conflict
 from openbell.http.routing import add
@@ -27,6 +27,7 @@ IdempotencyKey = Annotated[
         min_length=1, max_length=255, description="the same key and body again get the same answer"
     ),
 ]
+_RUNNING_PAGE = 500
 
 
 class JobRoutes:
@@ -59,10 +60,10 @@ class JobRoutes:
         )
         return await submit(self._api, request, submission)
 
-    async def running(self) -> Response:
-        """List the runs that have not ended, newest first."""
-        wanted = RunFilter(states=(RunState.QUEUED, RunState.RUNNING), limit=500)
-        return page([answers.run(run) for run in await self._api.history.runs(wanted)])
+    async def running(self, cursor: str | None = None) -> Response:
+        """List the runs that have not ended, newest first; `cursor` is the `next` of the page before."""
+        states = (RunState.QUEUED, RunState.RUNNING)
+        return await self._api.runs(RunFilter(states=states, before=cursor, limit=_RUNNING_PAGE))
 
     async def show(self, id: str) -> Response:  # noqa: A002 - the name in the path
         """Show a run with its nodes and totals, by its run id or its job id."""

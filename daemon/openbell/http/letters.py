@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -57,11 +58,13 @@ class LetterRoutes:
             kind=kind,
             since=since,
             before=cursor,
-            limit=limit + 1,
+            limit=limit,
         )
-        found = await self._api.history.dead_letters(wanted)
-        more = found[limit - 1].letter_id if len(found) > limit else None
-        return page([answers.fields(letter) for letter in found[:limit]], more)
+        history = self._api.history
+        found = await history.dead_letters(wanted)
+        last = found[-1].letter_id if found else None
+        more = last and await history.dead_letters(replace(wanted, before=last, limit=1))
+        return page([answers.fields(letter) for letter in found], last if more else None)
 
     async def show(self, id: str) -> Response:  # noqa: A002 - the name in the path
         """Show a dead letter: what was given, what went wrong, and what became of it."""

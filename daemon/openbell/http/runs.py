@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request
@@ -81,11 +82,9 @@ class RunRoutes:
             job_id=job_id,
             states=tuple(RunState(name) for name in state or ()),
             before=cursor,
-            limit=limit + 1,
+            limit=limit,
         )
-        found = await self._api.history.runs(wanted)
-        more = found[limit - 1].run_id if len(found) > limit else None
-        return page([answers.run(run) for run in found[:limit]], more)
+        return await self._api.runs(wanted)
 
     async def show(self, id: str) -> Response:  # noqa: A002 - the name in the path
         """Show a run with its nodes and totals."""
@@ -163,12 +162,13 @@ class RunRoutes:
             start = max(after, last_event_id)
             wanted = _Wanted(run.run_id, node, item, attempt)
             return EventStream(self._api, request, self._follow(wanted, start))
-        found = await self._api.history.logs(
-            run.run_id, node=node, item=item, after_id=after, limit=limit
-        )
-        more = str(found[-1].id) if len(found) == limit else None
+        lines_after = partial(self._api.history.logs, run.run_id, node=node, item=item)
+        found = await lines_after(after_id=after, limit=limit)
+        last = found[-1].id if found else after
+        more = await lines_after(after_id=last, limit=1)
         return page(
-            [answers.log_line(line) for line in found if attempt in {None, line.attempt}], more
+            [answers.log_line(line) for line in found if attempt in {None, line.attempt}],
+            str(last) if more else None,
         )
 
     async def _follow(self, wanted: _Wanted, after: int) -> AsyncGenerator[Message, None]:

@@ -138,7 +138,10 @@ class History(GraphHistory, Protocol):
         after_id: int = 0,
         limit: int = 1000,
     ) -> Sequence[StoredLogLine]:
-        """Return log lines after `after_id`, oldest first; `item` is the number of one of `node`."""
+        """Return log lines after `after_id`, oldest first; `item` is the number of one of `node`.
+
+        A page ends early as one of events does.
+        """
         ...
 
     async def quality(self, run_id: str) -> Sequence[QualityRecord]:
@@ -219,7 +222,7 @@ class History(GraphHistory, Protocol):
         ...
 
     async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
-        """Return dead letters, newest first."""
+        """Return dead letters, newest first; a page ends early as one of events does."""
         ...
 
     async def decisions(

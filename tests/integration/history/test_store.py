@@ -13,7 +13,13 @@ from doubles import story
 from openbell.history.store import HistoryStore
 from openbell.model import events as ev
 from openbell.model.history import DuplicateSubmissionError, RecordRefusedError, RunFilter
-from openbell.model.runs import MAX_LOG_BYTES, IllegalStepError, NodeState, RunState, Totals
+from openbell.model.runs import (
+    MAX_LOG_BYTES,
+    IllegalStepError,
+    NodeState,
+    RunState,
+    Totals,
+)
 from openbell.supervisor.intake import queued
 
 pytestmark = pytest.mark.integration
@@ -63,21 +69,6 @@ async def test_events_come_back_in_order_with_the_bodies_that_record_returned(
     assert tuple(await history.events(run_id="run_1")) == told[1:]
     assert await history.last_event_id() == 14
     assert told[1].body["nodes"] == [["fetch", "ingest"], ["check", "gate"], ["publish", "write"]]
-
-
-async def test_large_events_come_in_pages_that_stay_small_and_leave_nothing_out(
-    history: HistoryStore,
-) -> None:
-    large = [
-        ev.ReloadRefused(at=story.START, problems=(f"{number}: " + "x" * 20_000,))
-        for number in range(250)
-    ]
-    told = await history.record(*large)
-    first = await history.events(limit=5000)
-    rest = await history.events(after_id=first[-1].id, limit=5000)
-
-    assert len(first) == 100
-    assert (*first, *rest, *await history.events(after_id=rest[-1].id)) == told
 
 
 async def test_lineage_gives_the_newest_commits_first(history: HistoryStore) -> None:

@@ -85,6 +85,18 @@ async def test_running_lists_only_what_has_not_ended(
     assert [item["run_id"] for item in items] == [waiting["run_id"]]
 
 
+async def test_more_running_runs_than_fit_a_page_are_listed_on_the_next(
+    served: Served, client: httpx.AsyncClient
+) -> None:
+    for _ in range(501):
+        await served.engine.submit(Submission(pipeline="lean_daily"))
+    first = (await client.get("/api/pipeline/jobs/running")).json()
+    rest = (await client.get(f"/api/pipeline/jobs/running?cursor={first['next']}")).json()
+
+    assert rest["next"] is None
+    assert len({run["run_id"] for run in first["items"] + rest["items"]}) == 501
+
+
 async def test_cancel_and_retry_follow_the_life_of_a_run(
     served: Served, client: httpx.AsyncClient
 ) -> None:

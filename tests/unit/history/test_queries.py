@@ -65,7 +65,7 @@ LISTS = {
     "runs_of_pipeline_in_state": "pipeline_runs_by_pipeline_and_state",
     "runs_of_job": "pipeline_runs_by_job",
     "fires_of_pipeline": "fires_by_pipeline",
-    "letters_newest": "sqlite_autoindex_dead_letters_1",
+    "letters_newest": "dead_letters_newest",
     "letters_in_state": "dead_letters_by_state",
     "letters_of_pipeline": "dead_letters_by_pipeline",
     "letters_of_pipeline_in_state": "dead_letters_by_pipeline_and_state",
