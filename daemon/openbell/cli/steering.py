@@ -66,7 +66,9 @@ def retry(
     ] = True,
     from_node: Annotated[
         str | None,
-        typer.Option("--from", metavar="NODE", help="Do this node again, and all after it."),
+        typer.Option(
+            "--from", metavar="NODE", help="Do this node again as well, and all after it."
+        ),
     ] = None,
     param: Annotated[
         list[str] | None,

@@ -149,7 +149,7 @@ class RetryRequest(Body):
         default=True, description="keep what succeeded; false does everything again"
     )
     from_node: Name | None = Field(
-        default=None, description="do this node again, and what follows from it"
+        default=None, description="do this node again as well, and what follows from it"
     )
     params: dict[str, Any] = Field(default_factory=dict, description="over those that it had")
     new_definition: bool = Field(
