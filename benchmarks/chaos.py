@@ -12,10 +12,10 @@ begins and ends live jobs, over the socket and now and then by `mdp`.
 
 Then the driver leaves the daemon alone and checks the laws of `tests/doubles/chaos/laws`. Ends after
 so many kills, or so many minutes; exit code 1 when a law is broken. `--keep` names an empty folder
-to work in, which stays. `--seed`, which is printed, says what is run, asked for and harmed, and in
-which order; when it happens is up to the machine, so the same seed gives a storm of the same kind.
-A thousand kills take about 20 minutes on two quiet cores. `tests/acceptance/test_chaos.py` is the
-short storm of every build.
+to work in, which stays; `said.txt` there tells what was asked for and answered. `--seed`, which is
+printed, says what is run, asked for and harmed, and in which order; when it happens is up to the
+machine, so the same seed gives a storm of the same kind. A thousand kills take about 20 minutes on
+two quiet cores. `tests/acceptance/test_chaos.py` is the short storm of every build.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from doubles.chaos.storm import Storm
 DISK_MB = 1500
 CALM_S = 600.0
 PACE = {"meddle_s": 0.05, "longest_s": 0.4}
+SIZE = {"graphs": 6, "tables": 2}
 
 
 def rage(storm: Storm, options: argparse.Namespace) -> list[str]:
@@ -53,6 +54,8 @@ def rage(storm: Storm, options: argparse.Namespace) -> list[str]:
         found = violations(storm)
     finally:
         storm.end()
+        said = "\n".join(map(repr, storm.meddler.said))
+        (storm.folder / "said.txt").write_text(said, encoding="utf-8")
     calm_s = round(time.monotonic() - began_s - raged_s, 1)
     print(json.dumps({"calm_s": calm_s, **summary(storm), "violations": len(found)}), flush=True)
     return found
@@ -72,7 +75,7 @@ def main() -> int:
         disk = folder / "disk"
         disk.mkdir(parents=True)
         with small_disk(disk, DISK_MB) as may_fill:
-            storm = Storm(folder, disk, options.seed, may_fill=may_fill, **PACE)
+            storm = Storm(folder, disk, options.seed, may_fill=may_fill, **PACE, **SIZE)
             found = rage(storm, options)
     for breach in found:
         print(breach)

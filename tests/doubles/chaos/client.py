@@ -56,7 +56,7 @@ class Submitter:
     path: Path
     order: Callable[[int], Order]
     every_s: float
-    most_open: int = 60
+    most_open: int = 40
     accepted: dict[str, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     refused: list[tuple[str, Reply]] = field(default_factory=list)

@@ -81,7 +81,7 @@ class Plan:
             case "leaf":
                 found = _leaf(chance)
             case "clock":
-                found = _clock(chance, 2 + int(which))
+                found = _clock(chance, 3 + 2 * int(which))
             case "load":
                 return _load(int(which))
             case _:

@@ -140,7 +140,7 @@ class Storm:
         if not self.is_alive():
             return
         dice = self.chance.random()
-        if dice < 0.45:
+        if dice < 0.36:
             self.kill_daemon()
         elif dice < 0.88:
             self._kill_worker()

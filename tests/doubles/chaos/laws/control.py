@@ -130,6 +130,28 @@ def _pauses_are_on_record(after: Aftermath) -> Iterator[str]:
             yield f"the last of {name} was {said.wish.what}, paused are {sorted(kept)}"
 
 
+def _resumed_runs_are_not_paused(after: Aftermath) -> Iterator[str]:
+    last = {said.wish.target: said for said in after.said("pause run", "resume run")}
+    for run_id, said in last.items():
+        is_resumed = said.is_granted and said.wish.what == "resume run"
+        if is_resumed and after.runs[run_id].paused:
+            yield f"{run_id} was resumed and is paused"
+
+
+def _schedules_are_kept(after: Aftermath) -> Iterator[str]:
+    known = {
+        schedule_id for (schedule_id,) in after.db.execute("SELECT schedule_id FROM schedules")
+    }
+    removed = {event.body["schedule_id"] for event in after.events("schedule.removed")}
+    for said in after.granted("add schedule"):
+        assert said.reply is not None
+        if said.reply.body["id"] not in known:
+            yield f"{said.wish} was granted, there is no {said.reply.body['id']}"
+    for said in after.granted("remove schedule"):
+        if said.wish.target not in removed:
+            yield f"{said.wish.target} was removed, and history does not say so"
+
+
 LAWS: tuple[Law, ...] = (
     _paused_runs_begin_nothing,
     _paused_pipelines_start_no_run,
@@ -139,4 +161,6 @@ LAWS: tuple[Law, ...] = (
     _priorities_are_kept,
     _answers_count,
     _pauses_are_on_record,
+    _resumed_runs_are_not_paused,
+    _schedules_are_kept,
 )
