@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import pytest
@@ -75,6 +76,57 @@ def test_how_a_run_ends_does_not_depend_on_timing(pipeline: Pipeline, data: st.D
     assert outcome is other is not None
     assert len(started) == len(set(started)), "a node runs once"
     assert set(first) == {node.name for node in pipeline.nodes}, "every node ends"
+
+
+def look(end: Ended, outcomes: tuple[str, ...]) -> str:
+    """Return how an edge looks from the side of the node that needs it."""
+    if end.state in {NodeState.FAILED, NodeState.CANCELLED}:
+        return "failed"
+    if end.state is NodeState.UPSTREAM_FAILED:
+        return "upstream_failed"
+    is_taken = end.outcome in outcomes if outcomes else end.outcome != "fail"
+    return "success" if end.state is NodeState.SUCCESS and is_taken else "skipped"
+
+
+def fate_of(trigger: TriggerRule, edges: Sequence[str]) -> str:
+    """Return what becomes of a node whose edges are all over, as Airflow's documentation says."""
+    has = set(edges)
+    broken = has & {"failed", "upstream_failed"}
+    answers: dict[TriggerRule, str] = {
+        "always": "runs",
+        "all_done": "runs",
+        "all_success": "upstream_failed" if broken else "skipped" if "skipped" in has else "runs",
+        "all_failed": "skipped" if has & {"success", "skipped"} else "runs",
+        "all_skipped": "skipped" if has - {"skipped"} else "runs",
+        "one_success": "runs" if "success" in has else "upstream_failed" if broken else "skipped",
+        "one_failed": "runs" if broken else "skipped",
+        "one_done": "runs" if has & {"success", "failed"} else "skipped",
+        "none_failed": "upstream_failed" if broken else "runs",
+        "none_failed_min_one_success": "upstream_failed"
+        if broken
+        else "runs"
+        if "success" in has
+        else "skipped",
+        "none_skipped": "skipped" if "skipped" in has else "runs",
+    }
+    return answers[trigger] if edges else "runs"
+
+
+@settings(max_examples=100, deadline=None)
+@given(pipelines(), st.data())
+def test_what_becomes_of_a_node_follows_from_its_rule_and_its_edges(
+    pipeline: Pipeline, data: st.DataObject
+) -> None:
+    fate = {node.name: data.draw(ENDS) for node in pipeline.nodes}
+    ends, started, outcome = play(pipeline, fate, data)
+    for node in pipeline.nodes:
+        edges = [look(ends[name], tuple(on)) for name, on in node.needs.items()]
+        found = "runs" if node.name in started else str(ends[node.name].state)
+        assert found == fate_of(node.trigger, edges)
+    needed = {name for node in pipeline.nodes for name in node.needs}
+    leaves = {ends[name].state for name in set(ends) - needed}
+    has_failed = bool(leaves - {NodeState.SUCCESS, NodeState.SKIPPED})
+    assert outcome is (RunState.FAILED if has_failed else RunState.SUCCESS)
 
 
 @given(pipelines())

@@ -55,6 +55,7 @@ BROKEN = {NodeState.FAILED, NodeState.CANCELLED, NodeState.UPSTREAM_FAILED}
 VERBS = (
     *("submit", *ENDS, *ENDS, "succeed", "succeed", "succeed", "wait", "wait"),
     *("cancel", "cancel_node", "pause", "resume", "kill", "kill", "drain", "restart"),
+    *("kill_at_cancel", "kill_at_cancel_node"),
     *("succeed_and_cancel", "fail_and_cancel", "succeed_and_cancel_node", "fail_and_cancel_node"),
     *("succeed_and_pause", "succeed_and_drain", "fail_and_drain"),
 )
@@ -148,6 +149,8 @@ class Life:
 
     async def _tell(self, at: World, hands: Hands, move: Move) -> None:
         verb, pick, node = move
+        if verb.startswith("kill_at_"):
+            self.history.left, verb = 1, verb.removeprefix("kill_at_")
         run, engine = self.runs[pick % len(self.runs)] if self.runs else "", at.engine
         match verb:
             case "kill":
