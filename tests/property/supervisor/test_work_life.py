@@ -111,6 +111,7 @@ class Life:
         try:
             async with _World(self) as (at, hands):
                 await at.settle(0)
+                await self._check_what_was_cancelled()
                 while left and await self._go_on(at, hands, left.popleft()):
                     pass
         except* KilledError:
@@ -129,9 +130,16 @@ class Life:
         assert is_over or move[0] != "drain"
         return not is_over
 
+    async def _check_what_was_cancelled(self) -> None:
+        """A restart goes on with no run that somebody cancelled."""
+        for run in self.runs:
+            record = await self.history.run(run)
+            assert record is not None
+            assert record.state.is_final or not record.cancel_requested
+
     async def _obey(self, at: World, hands: Hands, move: Move) -> None:
         """Do as asked; with `HOW_and_THEN` a task ends while, or soon after, somebody asks."""
-        verb, pick, _ = move
+        verb, pick, node = move
         how, _, then = verb.partition("_and_")
         if how not in ENDS:
             await self._tell(at, hands, move)
@@ -139,7 +147,7 @@ class Life:
         if not hands.held:
             return
         held = hands.held[pick % len(hands.held)]
-        its = (self.runs.index(held.task.run_id), held.task.node.name)
+        its = (self.runs.index(held.task.run_id), held.task.node.name if pick % 2 else node)
         async with anyio.create_task_group() as tasks:
             if then:
                 tasks.start_soon(self._tell, at, hands, (then, *its))
