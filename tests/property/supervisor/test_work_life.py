@@ -90,32 +90,38 @@ class Life:
     async def play(self, moves: Iterable[Move]) -> None:
         """Go through `moves`, then let all that is open end well."""
         left = deque([("submit", 0, "a"), *moves])
-        while left:
-            await self._process(left)
-        self.history.left = 1_000_000
-        async with _World(self) as (at, hands):
-            await at.settle(0)
-            for run in self.runs:
-                hands.paused.pop(run, None)
-                await self._ask(at.engine.control.pause(run, paused=False, by="me"))
-            for _ in range(40):
-                await at.settle(BACKOFF_S)
-                await self._check(at, hands)
-                for held in list(hands.held):
-                    held.say("succeed")
-            await self._check_the_end()
+        while not await self._process(left):
+            pass
+        await self._check_the_end()
 
-    async def _process(self, left: deque[Move]) -> None:
-        """Obey until there is no more to do, or the process is over."""
+    async def _process(self, left: deque[Move]) -> bool:
+        """Obey until the process is over; return whether nothing is left to do."""
         self.history.left = 1_000_000
+        is_done = False
         try:
             async with _World(self) as (at, hands):
                 await at.settle(0)
                 await self._check_what_was_cancelled()
                 while left and await self._go_on(at, hands, left.popleft()):
                     pass
+                if not (left or at.engine.drained.is_set()):
+                    await self._live_out(at, hands)
+                    is_done = True
         except* KilledError:
             pass
+        return is_done
+
+    async def _live_out(self, at: World, hands: Hands) -> None:
+        """Let all that is open end well, in the process that it is in."""
+        self.history.left = 1_000_000
+        for run in self.runs:
+            hands.paused.pop(run, None)
+            await self._ask(at.engine.control.pause(run, paused=False, by="me"))
+        for _ in range(40):
+            await at.settle(BACKOFF_S)
+            await self._check(at, hands)
+            for held in list(hands.held):
+                held.say("succeed")
 
     async def _go_on(self, at: World, hands: Hands, move: Move) -> bool:
         """Do as asked; return whether the process lives on. Raises KilledError."""
