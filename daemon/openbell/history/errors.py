@@ -84,6 +84,10 @@ class HistoryReadError(RetryableError):
         self.reason = reason
 
 
+HISTORY_TROUBLE = (HistoryReadError, HistoryWriteError)
+"""Trouble of the disk that passes, and that is of no concern to whatever was being recorded."""
+
+
 class HistoryClosedError(OpenbellError):
     """History was closed; what waited may or may not have been recorded, never half."""
 

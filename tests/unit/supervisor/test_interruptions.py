@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,8 +15,10 @@ from msgspec import structs
 from typing_extensions import override
 
 from openbell.execution.protocol import CallTask, Done, Failed
-from openbell.model.events import ActorCrashed, Event, RunStarted, StoredEvent
-from openbell.model.pipelines import Node, RetryPolicy
+from openbell.history.errors import HistoryReadError, HistoryWriteError
+from openbell.model.events import ActorCrashed, Event, RunStarted, RunSubmitted, StoredEvent
+from openbell.model.items import ApprovalRecord
+from openbell.model.pipelines import Node, Pipeline, RetryPolicy
 from openbell.model.runs import RunState
 from openbell.supervisor.restart import RestartPolicy
 from openbell.testing import MemoryHistory
@@ -156,6 +160,47 @@ async def test_no_secret_is_kept_of_an_error_that_is_tried_again() -> None:
         (node,) = await at.history.nodes(run_id)
         assert (str(node.state), node.error.count("***")) == ("retrying", 1)
         assert SECRET not in node.error
+
+
+class Full(MemoryHistory):
+    """On a disk that is full, or failing, for as long as somebody says."""
+
+    is_full = True
+
+    @override
+    async def record(self, *events: Event) -> tuple[StoredEvent, ...]:
+        if self.is_full and any(isinstance(e, RunSubmitted) and e.parent_run_id for e in events):
+            raise HistoryWriteError(Path("history.sqlite"), "disk full")
+        return await super().record(*events)
+
+    @override
+    async def approvals(self, run_id: str | None = None) -> Sequence[ApprovalRecord]:
+        if self.is_full:
+            raise HistoryReadError(Path("history.sqlite"), "disk I/O error")
+        return await super().approvals(run_id)
+
+
+@pytest.mark.parametrize(
+    ("op", "settings"),
+    [
+        ("pipeline", {"pipeline": "child"}),
+        ("approve", {"labels": ["yes", "no"], "deadline": 7200, "on_deadline": "yes"}),
+    ],
+)
+@pytest.mark.parametrize("for_each", [None, [1]])
+async def test_a_disk_that_refuses_for_a_while_fails_no_node(
+    op: str, settings: dict[str, Any], for_each: list[int] | None
+) -> None:
+    history = Full()
+    child = Pipeline(name="child", nodes=(Node(name="c", op="noop"),))
+    lone = flow(Node(name="lone", op=op, settings=settings, for_each=for_each))
+    async with world(lone, child, registry=WITH_TASKS, history=history) as at:
+        run_id = await submit(at)
+        await at.settle(3600)
+        assert await node_states(at, run_id) == {"lone": "running"}
+        history.is_full = False
+        await at.settle(7200)
+        assert await run_state(at, run_id) is RunState.SUCCESS
 
 
 class Unhurried(MemoryHistory):

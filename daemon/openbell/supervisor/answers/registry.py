@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from openbell.history.errors import HISTORY_TROUBLE
 from openbell.supervisor.answers import approve, branch, noop, notify, subrun, wait
 from openbell.supervisor.answers.question import Answer, Question
 
@@ -41,8 +42,16 @@ def answered_at_once(question: Question, op: str) -> Answer | None:
 
 
 async def answered(question: Question, op: str) -> Answer:
-    """Return the answer; of whoever stands in for the world, where somebody does."""
-    return await (_stand_in(question, op) or ANSWERS[op].answer)(question)
+    """Return the answer; of whoever stands in for the world, where somebody does.
+
+    While history's disk refuses it waits and asks again: that is no failure of the node.
+    """
+    way = _stand_in(question, op) or ANSWERS[op].answer
+    while True:
+        try:
+            return await way(question)
+        except HISTORY_TROUBLE as error:
+            await question.context.services.clock.sleep(error.retry_after_s or 0.0)
 
 
 def _stand_in(question: Question, op: str) -> Callable[[Question], Awaitable[Answer]] | None:

@@ -14,6 +14,7 @@ import anyio
 
 from openbell.execution.chains import Unit
 from openbell.execution.graph import Ended
+from openbell.history.errors import HISTORY_TROUBLE
 from openbell.model.events import Event, ItemsChanged, ItemsListed
 from openbell.model.items import ItemChange, ItemRecord
 from openbell.model.runs import NodeState
@@ -43,6 +44,8 @@ class FanOut:
         """Return how the node ended, once each of its instances did."""
         try:
             await self._list()
+        except HISTORY_TROUBLE:
+            raise  # the disk's, and not the node's
         except OpenbellError as error:
             if self._context.is_interrupted:
                 return self._interrupted()
