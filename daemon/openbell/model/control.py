@@ -133,6 +133,10 @@ class NotAcceptedError(Exception):
     """The engine cannot take this now (draining, parked, paused, refused); the message says why."""
 
 
+class StoppingError(NotAcceptedError):
+    """The daemon is about to end and takes nothing more."""
+
+
 class ConflictError(Exception):
     """The request does not fit the state of what it names, such as retrying a running run."""
 

@@ -22,6 +22,7 @@ from openbell.model.control import (
     EventStream,
     NotAcceptedError,
     PipelineStatus,
+    StoppingError,
     Submission,
     WorkerStatus,
 )
@@ -245,7 +246,7 @@ class LiveEngine:
         """Return the definition of a pipeline that takes work."""
         target = self._roster.target(name)
         if self._state != "running":
-            raise NotAcceptedError(f"the daemon is {self._state} and takes no more work")
+            raise StoppingError(f"the daemon is {self._state} and takes no more work")
         return target
 
     async def answer(

@@ -16,16 +16,25 @@ from typing_extensions import override
 
 from openbell.execution.protocol import CallTask, Done, Failed
 from openbell.history.errors import HistoryReadError, HistoryWriteError
-from openbell.model.events import ActorCrashed, Event, RunStarted, RunSubmitted, StoredEvent
+from openbell.model.events import (
+    ActorCrashed,
+    Event,
+    NodeChanged,
+    RunStarted,
+    RunSubmitted,
+    StoredEvent,
+)
+from openbell.model.history import RunFilter
 from openbell.model.items import ApprovalRecord
 from openbell.model.pipelines import Node, Pipeline, RetryPolicy
-from openbell.model.runs import RunState
+from openbell.model.runs import NodeState, RunState
 from openbell.supervisor.restart import RestartPolicy
 from openbell.testing import MemoryHistory
 
 pytestmark = pytest.mark.unit
 
 SECRET = "hunter2"
+ONCE = RetryPolicy(max_attempts=1)
 
 
 class Gated(MemoryHistory):
@@ -200,6 +209,51 @@ async def test_a_disk_that_refuses_for_a_while_fails_no_node(
         assert await node_states(at, run_id) == {"lone": "running"}
         history.is_full = False
         await at.settle(7200)
+        assert await run_state(at, run_id) is RunState.SUCCESS
+
+
+PARENT = flow(Node(name="run", op="pipeline", settings={"pipeline": "child"}, retry=ONCE))
+CHILD = Pipeline(name="child", nodes=(Node(name="c", op="noop", settings={"seconds": 60}),))
+
+
+async def test_a_restart_follows_the_run_inside_also_while_its_pipeline_takes_no_work() -> None:
+    history = MemoryHistory()
+    async with world(PARENT, CHILD, registry=WITH_TASKS, history=history) as at:
+        run_id = await submit(at)
+        await at.settle(1)
+    refused = deployment(PARENT, refused={"child": "a plugin is missing"})
+    async with world(configured=refused, registry=WITH_TASKS, history=history) as at:
+        await at.settle(3600)
+        assert await node_states(at, run_id) == {"run": "running"}
+    async with world(PARENT, CHILD, registry=WITH_TASKS, history=history) as at:
+        await at.settle(100)
+        assert await run_state(at, run_id) is RunState.SUCCESS
+    assert len(await history.runs(RunFilter(pipeline="child"))) == 1
+
+
+class StopsThen:
+    """Asks the engine to drain at the instant at which a node begins."""
+
+    def __init__(self) -> None:
+        self.stop = lambda: None
+
+    def see(self, event: Event) -> None:
+        if isinstance(event, NodeChanged) and event.state is NodeState.RUNNING:
+            self.stop()
+
+
+async def test_a_drain_fails_no_node_that_is_about_to_begin_a_run_inside() -> None:
+    history, observer = MemoryHistory(), StopsThen()
+    async with world(
+        PARENT, CHILD, registry=WITH_TASKS, history=history, observers=[observer]
+    ) as at:
+        observer.stop = lambda: at.engine.request_stop(fast=False)
+        run_id = await submit(at)
+        await at.settle(1)
+        assert at.engine.drained.is_set()
+        assert await node_states(at, run_id) == {"run": "running"}
+    async with world(PARENT, CHILD, registry=WITH_TASKS, history=history) as at:
+        await at.settle(100)
         assert await run_state(at, run_id) is RunState.SUCCESS
 
 

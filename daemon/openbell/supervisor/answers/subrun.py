@@ -11,6 +11,7 @@ import anyio
 from openbell.model.control import (
     ConflictError,
     NotAcceptedError,
+    StoppingError,
     Submission,
     UnknownPipelineError,
     UnknownRunError,
@@ -55,8 +56,12 @@ def _ended(run: RunRecord) -> Answer:
 
 
 async def _submitted(question: Question) -> RunRecord:
+    """Return the other run; the one that this attempt began before, whatever takes work by now."""
     context, settings = question.context, question.settings
     run, name = context.run, settings["pipeline"]
+    known = await context.services.history.submission(_key(question))
+    if known is not None:
+        return known
     if name in await _ancestors(question):
         raise FatalError(f"pipeline {name!r} would run inside itself, without end")
     session = settings["session"] or run.session
@@ -74,6 +79,9 @@ async def _submitted(question: Question) -> RunRecord:
     )
     try:
         return await context.services.doors.submit(submission)
+    except StoppingError:
+        await anyio.sleep_forever()  # this run is about to be interrupted too
+        raise
     except (UnknownPipelineError, SettingsError) as error:
         raise FatalError(f"pipeline {name!r} cannot run: {error}") from error
     except NotAcceptedError as error:
