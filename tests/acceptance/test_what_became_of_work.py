@@ -19,6 +19,7 @@ pipelines:
       first: {op: noop, value: 7}
       second: {op: command, needs: [first], command: ["test", "-e", "${file}"], retry: {max_attempts: 2, backoff_seconds: 0.01}}
       third: {op: noop, needs: [second]}
+  ask: {nodes: {release: {op: approve, question: "go?", deadline: 0.2, on_deadline: approved}}}
 """
 
 
@@ -85,3 +86,8 @@ def test_letters_are_purged_only_when_that_is_confirmed(daemon: Mdp) -> None:
     assert daemon.json("dlq", "list") == []
     (kept,) = daemon.json("dlq", "list", "--state", "all")
     assert kept["settled_by"]
+
+
+def test_who_follows_a_run_hears_what_it_asks(daemon: Mdp) -> None:
+    done = daemon.run("run", "--pipeline", "ask")
+    assert "node release asks people 'go?': `mdp approve run_" in done.stderr

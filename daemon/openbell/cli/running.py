@@ -198,6 +198,8 @@ def _submit(socket: Path, where: Where, submission: Submission, shown: Progress)
             if event.event == "node.progressed":
                 news = event.data["body"]
                 shown.show(news["rows"], news["batches"], news["total_rows"])
+            elif event.event in {"decision.noted", "approval.asked"}:
+                say(_waiting(event.event, event.data["body"]))
             elif event.event == "run.finished":
                 break
     except KeyboardInterrupt:
@@ -215,6 +217,16 @@ def _submit(socket: Path, where: Where, submission: Submission, shown: Progress)
             hint=f"mdp wait {run_id}, once it is",
         ) from error
     return dict(daemon.get(f"/api/v1/runs/{part(run_id)}"))
+
+
+def _waiting(name: str, body: dict[str, Any]) -> str:
+    """Return what a run waits for that would seem to hang."""
+    if name == "decision.noted":
+        return f"{body['node']}: {body['reason']}" if body["node"] else str(body["reason"])
+    return (
+        f"node {body['node']} asks people {body['question']!r}: "
+        f"`mdp approve {body['run_id']} {body['node']} LABEL` answers ({', '.join(body['labels'])})"
+    )
 
 
 def run_here(

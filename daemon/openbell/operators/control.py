@@ -53,7 +53,10 @@ class NoopSettings(PluginSettings):
 class WaitSettings(PluginSettings):
     """`op: wait`; exactly one of file, dataset, url, until and seconds."""
 
-    file: str | None = Field(default=None, description="a path; it counts once it stands still")
+    file: str | None = Field(
+        default=None,
+        description="a path, relative to the configuration; it counts once it stands still",
+    )
     dataset: str | None = Field(default=None, description="the run's session of it is committed")
     url: str | None = Field(default=None, description="it answers with a status below 400")
     until: AwareDatetime | None = Field(default=None, description="an instant, with its zone")

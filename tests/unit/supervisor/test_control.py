@@ -219,19 +219,6 @@ async def test_a_wait_for_an_instant_and_one_that_takes_too_long() -> None:
         assert "waited 10 s for file /nowhere/at/all" in never.error
 
 
-@pytest.mark.parametrize(("op", "settings"), [("wait", {"seconds": 99}), ("approve", {})])
-async def test_an_item_whose_deadline_passed_is_not_tried_again(
-    op: str, settings: Mapping[str, Any]
-) -> None:
-    each = Node(name="each", op=op, for_each=[1], settings={**settings, "deadline": 10})
-    async with world(flow(each), registry=CONTROLLED) as at:
-        run_id = await submit(at)
-        await at.settle(11)
-        assert await run_state(at, run_id) is RunState.FAILED
-        (item,) = await at.history.items(run_id, "each")
-        assert (item.attempts, item.error_kind) == (1, "timeout")
-
-
 async def test_a_person_answers_and_the_edges_open_by_it() -> None:
     nodes = (
         node("ask", "approve", question="publish?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 import anyio
@@ -78,14 +79,18 @@ async def _until(question: Question, _looks: list[str]) -> Answer:
 
 
 async def _file(question: Question, looks: list[str]) -> Answer:
-    """Wait for a file that has the same size and age at two looks."""
-    path, before = question.settings["file"], None
+    """Wait for a file that has the same size and age at two looks.
+
+    What is no absolute path is beside the configuration, wherever the daemon was started.
+    """
+    folder = Path(question.context.services.deployment.source).parent
+    path, before = str(folder / question.settings["file"]), None
     while True:
         seen = await anyio.to_thread.run_sync(_look, path, limiter=_FILES, abandon_on_cancel=True)
         if seen is not None and seen == before:
             return Answer(output=value({"path": path, "size_bytes": seen[0]}))
         before = seen
-        looks[:] = [": it is not there" if seen is None else ": it still changes"]
+        looks[:] = [f": {path} is not there" if seen is None else ": it still changes"]
         await question.context.services.clock.sleep(question.settings["poll"])
 
 

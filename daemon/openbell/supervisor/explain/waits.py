@@ -79,5 +79,5 @@ def _why(daemon: str, state: str, reason: str, active: Sequence[str]) -> tuple[s
     if state != "active":
         return state, f"its pipeline is {state}" + (f": {reason}" if reason else "")
     if active:
-        return "max_active_runs", f"it waited for {active[0]}, which was going on"
+        return "max_active_runs", f"it waits for {active[0]}, which is going on"
     return None
