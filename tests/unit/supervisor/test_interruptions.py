@@ -14,6 +14,7 @@ from doubles.scripted import Answer, deployment, node_states, run_state, world
 from msgspec import structs
 from typing_extensions import override
 
+from openbell.execution.process import WorkerLostError
 from openbell.execution.protocol import CallTask, Done, Failed
 from openbell.history.errors import HistoryReadError, HistoryWriteError
 from openbell.model.events import (
@@ -126,6 +127,28 @@ async def test_a_request_that_comes_while_a_lone_node_begins_is_obeyed() -> None
         await at.settle(1)
         assert await node_states(at, run_id) == {"lone": "cancelled"}
         assert [a.state for a in await history.attempts(run_id)] == ["interrupted"]
+
+
+@pytest.mark.parametrize(("most", "state"), [(3, RunState.SUCCESS), (2, RunState.FAILED)])
+async def test_items_are_read_again_when_the_worker_that_reads_them_is_lost(
+    most: int, state: RunState
+) -> None:
+    lost = iter([WorkerLostError(1, -9, "")] * 2)
+
+    async def play(task: Any, *_: object) -> Answer:
+        if isinstance(task, CallTask):
+            return next(lost, None) or Done(result=[1, 2])
+        made = {"kind": "spool", "path": "/nowhere", "rows": 2}
+        return structs.replace(ended(task), outputs={task.node.name: made})
+
+    policy = RetryPolicy(max_attempts=most)
+    items = each({"output": "first"}, needs={"first": ()}, retry=policy)
+    async with world(
+        flow(Node(name="first", op="work"), items), registry=WITH_TASKS, scripts=[play]
+    ) as at:
+        run_id = await submit(at)
+        await at.settle(1)
+        assert await run_state(at, run_id) is state
 
 
 TELL = Node(

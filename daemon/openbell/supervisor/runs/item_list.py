@@ -14,9 +14,10 @@ import msgspec
 from openbell.config.substitution import fill_params
 from openbell.execution.pool import SilentListener
 from openbell.execution.process import WorkerLostError
-from openbell.execution.protocol import CallTask, Failed
+from openbell.execution.protocol import CallTask, Done, Failed
+from openbell.execution.retry import is_retried
 from openbell.model.items import ItemRecord
-from openbell.model.pipelines import Node
+from openbell.model.pipelines import Node, RetryPolicy
 from openbell.model.runs import NodeState
 from openbell.sdk.errors import FatalError, RetryableError
 from openbell.sdk.tasks import MAX_VALUE_BYTES
@@ -41,7 +42,7 @@ async def listed(context: RunContext, node: Node) -> Sequence[Any]:
                 path = str(fill_params(name, context.params))
                 source = await anyio.to_thread.run_sync(_read, path, limiter=_DISK)
             case _:
-                source = await _from_output(context, str(name))
+                source = await _from_output(context, node, str(name))
     if not isinstance(source, list | tuple):
         raise FatalError(f"for_each of node {node.name!r} gives {type(source).__name__}, no list")
     if len(source) > MOST_ITEMS:
@@ -72,27 +73,40 @@ def _item(line: str) -> Any:  # noqa: ANN401 - plain JSON
         return line.strip()
 
 
-async def _from_output(context: RunContext, name: str) -> list[Any]:
+async def _from_output(context: RunContext, node: Node, name: str) -> list[Any]:
     made = context.outputs.get(name)
     if made is None:
         raise FatalError(f"node {name!r} made nothing that could be fanned out")
     if made.get("kind") == "value" and isinstance(made["value"], list):
         found: list[Any] = made["value"]
         return found
-    services = context.services
-    task = CallTask(
-        attempt_id=services.ids.attempt(to_us(services.clock.now())),
-        function=_READ_OUTPUT,
-        arguments={"reference": dict(made), "limit": MOST_ITEMS},
-    )
-    try:
-        answer, _ = await services.executor.submit(task, SilentListener(), context.stop)
-    except WorkerLostError as error:
-        raise RetryableError(f"items of {name!r} could not be read: {error}") from error
+    answer = await _read_in_worker(context, node.retry, made)
     if isinstance(answer, Failed):
         raise FatalError(f"items of {name!r} cannot be read: {answer.message}")
     items: list[Any] = answer.result
     return items
+
+
+async def _read_in_worker(
+    context: RunContext, policy: RetryPolicy, made: Mapping[str, Any]
+) -> Done | Failed:
+    """Return what a worker read; one that is lost is replaced as often as the policy allows."""
+    services, failures = context.services, 0
+    is_tried_again = is_retried(policy, "worker_lost", is_retryable=True)
+    while True:
+        task = CallTask(
+            attempt_id=services.ids.attempt(to_us(services.clock.now())),
+            function=_READ_OUTPUT,
+            arguments={"reference": dict(made), "limit": MOST_ITEMS},
+        )
+        try:
+            answer, _ = await services.executor.submit(task, SilentListener(), context.stop)
+        except WorkerLostError as error:
+            failures += 1
+            if not is_tried_again or failures >= policy.max_attempts:
+                raise RetryableError(f"the items could not be read: {error}") from error
+        else:
+            return answer
 
 
 async def pages(
