@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 MIB = 1024 * 1024
 LIMIT_MB = 768
+WORKERS = 3
 SLOW_S = 6
 RETRY = {"max_attempts": 2, "backoff_seconds": 0.05}
 EATERS = ("eat", "eat_arrow", "eat_and_crash", "eat_and_abort")
@@ -42,6 +43,7 @@ def configuration(folder: Path, url: str) -> dict[str, Any]:
     pipelines = {how: function(how, folder) for how in MISDEEDS}
     pipelines |= {how: function(how, folder, **once) for how in ("hang", "stay")}
     stubborn = f"trap '' TERM; echo $$ > {folder}/trap.mark; while :; do sleep 0.2; done"
+    pipelines |= {f"warm_{number}": function("", folder) for number in range(WORKERS)}
     pipelines |= {
         "idle": alone(op="noop"),
         "trap": alone(
@@ -64,7 +66,7 @@ def configuration(folder: Path, url: str) -> dict[str, Any]:
             }
         },
     }
-    daemon = {"max_workers": 3, "worker_max_memory_mb": LIMIT_MB}
+    daemon = {"max_workers": WORKERS, "worker_max_memory_mb": LIMIT_MB}
     return {"version": 2, "daemon": daemon, "pipelines": pipelines}
 
 
@@ -119,7 +121,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def slow(place: Place) -> dict[str, str]:
-    """Runs that take their time, begun before everything else."""
+    """Runs that take their time, in workers that have loaded everything, begun before all others."""
+    warm = [place.submit(f"warm_{number}") for number in range(WORKERS)]
+    assert {place.ended(run_id).state for run_id in warm} == {"success"}
     return {name: place.submit(name) for name in ("hang", "stay", "trap", "endless")}
 
 

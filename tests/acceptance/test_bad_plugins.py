@@ -33,6 +33,9 @@ def configuration(folder: Path) -> dict[str, Any]:
         "datasets": {"well": {"provider": "well", "symbols": ["AAPL"], "interval": "1min"}},
         "pipelines": {"idle": {"nodes": {"n": {"op": "noop"}}}},
     }
+    for where in NODES:
+        made["storage"][f"warm_{where}"] = {"type": "lake", "uri": f"./warm_{where}"}
+        made["pipelines"][f"warm_{where}"] = chain("well", "ohlc", f"warm_{where}", {})
     for how in MISDEEDS:
         for where in NODES:
             name = f"{where}_{how}"
@@ -80,7 +83,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module", autouse=True)
 def hanging(place: Place) -> dict[str, str]:
-    """Runs that take their time, begun before everything else."""
+    """Runs that take their time, in workers that have loaded everything, begun before all others."""
+    warm = [place.submit(f"warm_{where}", session="2026-01-05") for where in NODES]
+    assert {place.ended(run_id).state for run_id in warm} == {"success"}
     return {where: place.submit(f"{where}_hang", session="2026-01-05") for where in NODES}
 
 
