@@ -66,7 +66,9 @@ async def test_status_without_a_daemon_says_that_none_runs(tmp_path: Path) -> No
         ("resume", "p"),
         ("get", "pipelines"),
         ("get", "runs"),
+        ("get", "items", "run_1", "fetch"),
         ("describe", "run", "run_1"),
+        ("describe", "item", "run_1", "fetch", "0"),
         ("logs", "run_1"),
         ("logs", "-f", "run_1"),
         ("events",),
@@ -169,6 +171,30 @@ async def test_get_runs_pages_until_the_limit(served: Served) -> None:
     done = await mdp_beside("get", "runs", "-n", "5", "--state", "queued", "-o", "json")
 
     assert len(done.json) == 5
+
+
+async def test_items_of_a_fan_out_are_listed_counted_and_described(served: Served) -> None:
+    run = await served.engine.submit(JOB)
+    await served.engine.finish(run.run_id)
+
+    nodes = await mdp_beside("get", "nodes", run.run_id)
+    listed = await mdp_beside("get", "items", run.run_id, "fetch", "--state", "failed")
+    described = await mdp_beside("describe", "item", run.run_id, "fetch", "0")
+    as_json = await mdp_beside("describe", "item", run.run_id, "fetch", "0", "-o", "json")
+    lines = await mdp_beside("logs", run.run_id, "--node", "fetch", "--item", "3")
+    missing = await mdp_beside("describe", "item", run.run_id, "fetch", "7")
+    without_node = await mdp_beside("logs", run.run_id, "--item", "3")
+
+    assert "ITEMS" in nodes.out
+    assert "1 failed" in nodes.out
+    assert "AAPL" in listed.out
+    assert "ATTEMPTS" in listed.out
+    assert "att_" not in described.out
+    assert "number:" in described.out
+    assert [each["item"] for each in as_json.json["tries"]] == [0]
+    assert lines.out == ""
+    assert (missing.code, without_node.code) == (4, 2)
+    assert "has no item 7" in missing.err
 
 
 async def test_describe_shows_everything_about_one_thing(served: Served) -> None:
