@@ -10,6 +10,7 @@ of them may go on, 64 at once. Beside it: a daemon with an empty history, and th
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import statistics
@@ -80,6 +81,7 @@ def shown(values: list[float]) -> str:
 
 
 def main() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--nodes", type=int, default=10)

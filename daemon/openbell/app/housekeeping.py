@@ -81,4 +81,6 @@ async def _fold(whole: Running) -> None:
 
 
 async def _back_up(whole: Running) -> None:
+    """Copy the history once a day; a copy is checked, and so is what an unclean stop left."""
     await whole.history.backup_if_due(now=whole.clock.now())
+    await whole.history.check_if_unsure()

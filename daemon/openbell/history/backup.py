@@ -40,12 +40,8 @@ def copy_database(
             db.execute("PRAGMA schema_version").fetchone()
             db.backup(copy, pages=PAGES_A_STEP, progress=lambda *_: look())
             copy.execute("PRAGMA journal_mode = DELETE")
-            copy.set_progress_handler(look, _INSTRUCTIONS_A_LOOK)
-            check_pages(copy, source)
+            check_pages(copy, source, look=look)
         partial.replace(target)
-    except sqlite3.OperationalError:
-        look()  # it may be what interrupted the check
-        raise
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
@@ -53,9 +49,19 @@ def copy_database(
     _sync_folder(target.parent)
 
 
-def check_pages(db: sqlite3.Connection, path: Path) -> None:
-    """Raise HistoryDamagedError about `path` if the pages of `db` do not hold together."""
-    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+def check_pages(db: sqlite3.Connection, path: Path, *, look: Callable[[], None] = _go_on) -> None:
+    """Raise HistoryDamagedError about `path` if the pages of `db` do not hold together.
+
+    What `look` raises ends the check.
+    """
+    db.set_progress_handler(look, _INSTRUCTIONS_A_LOOK)
+    try:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        look()  # it may be what interrupted the check
+        raise
+    finally:
+        db.set_progress_handler(None, 0)
     if verdict != "ok":
         raise HistoryDamagedError(path, verdict)
 

@@ -22,7 +22,10 @@ APPLICATION_ID = 0x6F62656C
 """`obel`, in the header of every history database (SQLite file format, offset 68)."""
 
 CHECKED_BYTES = 16 * 1024 * 1024
-"""A database up to this size is checked page by page after an unclean stop (about 20 ms)."""
+"""A database up to this size is checked page by page after an unclean stop (about 20 ms).
+
+A larger one is not when it is opened: whoever opened it asks for that when there is time.
+"""
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -76,7 +79,8 @@ def open_writer(
         )
         try:
             check_owner(db, path)
-            if was_unclean and _size_bytes(path) <= CHECKED_BYTES:
+            db.is_unsure = was_unclean and _size_bytes(path) > CHECKED_BYTES
+            if was_unclean and not db.is_unsure:
                 check_pages(db, path)
             _settle(db)
             migrate(db, path, migrations)

@@ -17,7 +17,7 @@ import anyio
 import anyio.from_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from openbell.history.backup import daily_backup, is_due
+from openbell.history.backup import check_pages, daily_backup, is_due
 from openbell.history.connections import ABOVE_EVERY_ID, Readers, close_connection
 from openbell.history.errors import HistoryClosedError, HistoryDamagedError, HistoryWriteError
 from openbell.history.opening import connect, is_damage, open_reader, open_writer
@@ -60,6 +60,7 @@ class HistoryStore(Answers):
         self._stack = AsyncExitStack()
         self._backup_limiter = anyio.CapacityLimiter(1)
         self._send: MemoryObjectSendStream[Change] | None = None
+        self._is_unsure = False
 
     @property
     def path(self) -> Path:
@@ -69,6 +70,7 @@ class HistoryStore(Answers):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             core, connection = await connect(self._open)
+            self._is_unsure = core.is_unsure
             stack.push_async_callback(close_connection, connection)
             await stack.enter_async_context(self._readers.opened())
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -121,14 +123,28 @@ class HistoryStore(Answers):
         The copy is checked; of those made here the newest `keep` stay. Raises HistoryDamagedError
         if the database does not hold together. Cancelled, it leaves no copy.
         """
+        copy = await self._aside(partial(daily_backup, path=self._path, now=now, keep=keep))
+        self._is_unsure = False
+        return copy
 
-        def copy() -> Path:
+    async def check_if_unsure(self) -> None:
+        """Look through the pages of a database that an unclean stop left too large for that at once.
+
+        Raises HistoryDamagedError if it does not hold together. Cancelled, it is as unsure as before.
+        """
+        if self._is_unsure:
+            await self._aside(partial(check_pages, path=self._path))
+            self._is_unsure = False
+
+    async def _aside(self, work: Callable[..., _T]) -> _T:
+        """Return what `work` does in a thread, with a connection of its own and a look at our end."""
+
+        def whole() -> _T:
             with closing(open_reader(self._path, busy_timeout_s=self._busy_timeout_s)) as db:
-                look = anyio.from_thread.check_cancelled
-                return daily_backup(db, self._path, now=now, keep=keep, look=look)
+                return work(db, look=anyio.from_thread.check_cancelled)
 
         try:
-            return await anyio.to_thread.run_sync(copy, limiter=self._backup_limiter)
+            return await anyio.to_thread.run_sync(whole, limiter=self._backup_limiter)
         except (sqlite3.Error, OSError) as error:
             self._raise(error)
 

@@ -63,6 +63,8 @@ class WriterConnection(sqlite3.Connection):
     """The one connection that writes. Put changes into `group`, then `commit`."""
 
     group: Sequence[Change] = ()
+    is_unsure: bool = False
+    """Whether an unclean stop was before, and nobody looked through the pages since."""
 
     @cached_property
     def statements(self) -> Statements:

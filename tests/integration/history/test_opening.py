@@ -22,6 +22,7 @@ from openbell.history.errors import (
 from openbell.history.opening import APPLICATION_ID
 from openbell.history.schema import Migration, load_migrations
 from openbell.history.store import HistoryStore
+from openbell.model import events as ev
 from openbell.sdk.errors import FatalError
 
 pytestmark = pytest.mark.integration
@@ -189,6 +190,28 @@ async def test_a_damaged_database_is_refused_and_names_the_newest_backup(databas
     database.write_bytes(copies[-1].read_bytes())
     async with HistoryStore(database) as store:
         assert await store.last_event_id() == 14
+
+
+async def test_a_large_database_is_looked_through_once_it_is_open_after_an_unclean_stop(
+    database: Path,
+) -> None:
+    async with HistoryStore(database) as store:
+        large = ev.ReloadRefused(at=story.START, problems=("x" * 1_000_000,))
+        await store.record(*[large] * 17)
+    content = bytearray(database.read_bytes())
+    page = _rows(database, "SELECT rootpage FROM sqlite_schema WHERE name = 'quality_results'")[0][
+        0
+    ]
+    assert isinstance(page, int)
+    content[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
+    database.write_bytes(content)
+    async with HistoryStore(database) as store:
+        await store.check_if_unsure()
+    database.with_name(database.name + "-wal").write_bytes(b"left by an unclean stop")
+    async with HistoryStore(database) as store:
+        assert await store.last_event_id() == 17
+        with pytest.raises(HistoryDamagedError, match="is damaged"):
+            await store.check_if_unsure()
 
 
 async def test_damage_that_shows_later_is_named_as_damage(database: Path) -> None:
