@@ -354,6 +354,23 @@ SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitte
 FROM pipeline_runs
 WHERE pipeline = :pipeline AND state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
 
+-- name: run_ids_in_state
+-- Ids of runs that stand in one state, newest first.
+SELECT run_id FROM pipeline_runs WHERE state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
+
+-- name: run_ids_of_pipeline_in_state
+-- Ids of runs of one pipeline that stand in one state, newest first.
+SELECT run_id FROM pipeline_runs
+WHERE pipeline = :pipeline AND state = :state AND run_id < :before ORDER BY run_id DESC LIMIT :limit;
+
+-- name: runs_of_ids
+-- Some runs, in the order of their ids.
+SELECT r.run_id, r.job_id, r.pipeline, r.workflow_version, r.mode, r.state, r.params, r.submitted_at_us, r.started_at_us,
+    r.finished_at_us, r.reason, r.error, r.session, r.retry_of, r.origin, r.dry_run, r.cancel_requested, r.trace_id,
+    r.calendar, r.fire, r.due_at_us, r.priority, r.parent_run_id, r.paused
+FROM json_each(:run_ids) AS i CROSS JOIN pipeline_runs AS r
+WHERE r.run_id = i.value ORDER BY i.key;
+
 -- name: runs_of_job
 -- Runs of one submission in some states, newest first.
 SELECT run_id, job_id, pipeline, workflow_version, mode, state, params, submitted_at_us, started_at_us,

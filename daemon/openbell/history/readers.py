@@ -28,6 +28,10 @@ from openbell.model.schedules import NEWEST_FIRE, FireRecord, ScheduleRecord, fi
 from openbell.sdk.values import to_us
 
 
+def _first(row: records.Row) -> str:
+    return str(row[0])
+
+
 class Answers(LetterAnswers, GraphAnswers):
     """The reading half of `History`."""
 
@@ -54,12 +58,16 @@ class Answers(LetterAnswers, GraphAnswers):
         if not wanted.states:
             query = "runs_newest" if is_any else "runs_of_pipeline"
             return await self._readers.rows(query, row, records.run_record)
-        query = "runs_in_state" if is_any else "runs_of_pipeline_in_state"
-        found: list[RunRecord] = []
+        if len(wanted.states) == 1:
+            query = "runs_in_state" if is_any else "runs_of_pipeline_in_state"
+            of_state = {**row, "state": wanted.states[0]}
+            return await self._readers.rows(query, of_state, records.run_record)
+        query = "run_ids_in_state" if is_any else "run_ids_of_pipeline_in_state"
+        ids: set[str] = set()
         for state in wanted.states:
-            of_state = {**row, "state": state}
-            found += await self._readers.rows(query, of_state, records.run_record)
-        return sorted(found, key=lambda run: run.run_id, reverse=True)[: wanted.limit]
+            ids.update(await self._readers.rows(query, {**row, "state": state}, _first))
+        newest = {"run_ids": encode_plain(sorted(ids, reverse=True)[: wanted.limit])}
+        return await self._readers.rows("runs_of_ids", newest, records.run_record)
 
     async def durations(self, pipeline: str, *, limit: int = 100) -> Sequence[float]:
         """See `History`."""

@@ -64,6 +64,8 @@ LISTS = {
     "runs_of_pipeline": "pipeline_runs_by_pipeline",
     "runs_of_pipeline_in_state": "pipeline_runs_by_pipeline_and_state",
     "runs_of_job": "pipeline_runs_by_job",
+    "run_ids_in_state": "COVERING INDEX pipeline_runs_by_state",
+    "run_ids_of_pipeline_in_state": "COVERING INDEX pipeline_runs_by_pipeline_and_state",
     "fires_of_pipeline": "fires_by_pipeline",
     "letters_newest": "dead_letters_newest",
     "letters_in_state": "dead_letters_by_state",
