@@ -11,6 +11,9 @@ from openbell.config.schema import PipelineSection
 from openbell.config.tree import Path
 from openbell.model.pipelines import Node, Pipeline
 
+_SPAN = ("from", "to", "for_s")
+"""Parameters that every pipeline takes: the span of the data, and how long a live run goes on."""
+
 
 def check_crossings(
     asking: Mapping[str, PipelineSection],
@@ -46,6 +49,7 @@ def check_crossings(
                 problems.add(at, message, "add one, or a job, that writes it", at_key=True)
     for name in asking.keys() & made.keys():
         _check_nodes(made[name], problems, there=there, datasets=datasets)
+        _check_params(made[name], problems, made)
     _check_circles(known, writers, problems)
 
 
@@ -73,6 +77,19 @@ def _check_nodes(
             problems.add_unknown((*path, "pipeline"), "pipeline", started, there)
         if awaited is not None and awaited not in datasets:
             problems.add_unknown((*path, "dataset"), "dataset", awaited, datasets)
+
+
+def _check_params(pipeline: Pipeline, problems: Problems, made: Mapping[str, Pipeline]) -> None:
+    """Note parameters that nodes give to pipelines that have none of this name."""
+    for node in pipeline.nodes:
+        inner = made.get(_named(node, "pipeline") or "")
+        given = node.settings.get("params")
+        if inner is None or not isinstance(given, Mapping):
+            continue
+        for param in sorted(given.keys() - {*inner.params, *_SPAN}):
+            path: Path = ("pipelines", pipeline.name, "nodes", node.name, "params", param)
+            message = f"pipeline {inner.name!r} has no such parameter"
+            problems.add(path, message, nearest(param, inner.params), at_key=True)
 
 
 def _named(node: Node, op: str, key: str = "") -> str | None:

@@ -40,6 +40,7 @@ class Choose(PluginSettings):
 
 class Start(PluginSettings):
     pipeline: str
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Wait(PluginSettings):
@@ -238,6 +239,18 @@ def test_pipelines_that_wait_for_each_other_are_a_circle() -> None:
 def test_nodes_name_pipelines_and_datasets_that_exist(node: str, problem: str) -> None:
     (found,) = wrong(f"      a: {{{node}}}\n")
     assert problem in found
+
+
+def test_a_node_gives_a_pipeline_only_parameters_that_it_has() -> None:
+    node = "a: {op: pipeline, pipeline: q, params: {symbl: A, from: 2026-01-05}}"
+    text = (
+        f"pipelines:\n  p: {{nodes: {{{node}}}}}\n"
+        "  q: {params: {symbol: A}, nodes: {b: {op: noop}}}\n"
+    )
+    (found,) = told(HEAD + text, registry=REGISTRY)
+    assert "nodes.a.params.symbl: pipeline 'q' has no such parameter (did you mean 'symbol'?)" in (
+        found
+    )
 
 
 def test_what_a_node_names_may_be_a_parameters_affair() -> None:
