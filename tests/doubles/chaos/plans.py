@@ -14,7 +14,7 @@ BARS_A_SESSION = 24
 LIVE = "live"
 FOLLOWED = "ticks"
 LIVE_SYMBOLS = ("BTC", "ETH")
-LIVE_INTERVAL = "1s"
+LIVE_INTERVAL = "2s"
 EXTRA = "graph_extra"
 """A pipeline that comes and goes."""
 MADE = "graph_made"
