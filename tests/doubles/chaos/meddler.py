@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from doubles.chaos.wishes import Reply, Said, Wish
 from doubles.commands import Mdp
 
 _BY_COMMAND = 0.1
+_PATIENCE_S = 60.0
 _STATUS = {0: 200, 2: 422, 3: 409, 4: 404, 77: 403}
 _OPEN = frozenset({"pending", "queued", "running", "retrying"})
 _HELD_FOR = {"pause run": 30, "pause pipeline": 12, "pause schedule": 20, "pause all": 4}
@@ -59,7 +61,7 @@ class Meddler:
         """End, and take back what holds work up; raise what went wrong with the meddler itself."""
         self._stop.set()
         assert self._thread is not None
-        self._thread.join(60)
+        self._thread.join(3 * _PATIENCE_S)
         if self.error is not None:
             raise self.error
         for wish in self._taken_back():
@@ -129,7 +131,12 @@ class Meddler:
     def _by_command(self, wish: Wish) -> Reply | None:
         """Say it as people do; a command that did not reach the daemon may have been heard."""
         command = self.mdp.start(*wish.argv, "--socket", str(self.path), "-o", "json")
-        printed, _ = command.communicate(timeout=60)
+        try:
+            printed, _ = command.communicate(timeout=_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            command.kill()
+            command.communicate()
+            return None
         status = _STATUS.get(command.returncode)
         if status is None:
             return None

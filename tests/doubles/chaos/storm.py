@@ -23,7 +23,7 @@ from doubles.chaos.plans import Plan
 from doubles.chaos.wishes import WHATS
 from doubles.commands import MDP, Mdp
 
-_READY_S = 60.0
+_READY_S = 300.0
 
 
 @dataclass
@@ -208,13 +208,14 @@ class Storm:
         self.meddler.is_calm = True
         while not self._is_enough() and time.monotonic() < until:
             time.sleep(0.1)
-        self.submitter.finish(60)
+        self.submitter.finish(_READY_S)
         self.meddler.finish(until)
         while (open_runs := self._open_runs()) and time.monotonic() < until:
             time.sleep(0.2)
         self.counts["never ended"] = len(open_runs)
         for order in self.submitter.orders.values():
-            assert self.submitter.submit(order), order
+            while not self.submitter.submit(order):
+                assert time.monotonic() < until + _READY_S, order
         self.stop()
 
     def _is_enough(self) -> bool:
