@@ -36,7 +36,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if made.returncode != 0:
         pytest.skip(f"a small file system needs root: {made.stderr.strip()}")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(
+        ["umount", "--lazy", str(place)], check=True
+    )  # a thread of a library may hold a file
 
 
 def noise(count: int, seed: int) -> list[float]:
