@@ -161,7 +161,7 @@ def _every_fire_once(after: Aftermath) -> Iterator[str]:
         passed_over[event.body["schedule_id"]] += event.body["passed_over"]
     question = """
         SELECT schedule_id, origin, count(*), count(DISTINCT idx), max(idx) - min(idx) + 1
-        FROM fires JOIN schedules USING (schedule_id) GROUP BY 1
+        FROM fires JOIN schedules USING (schedule_id) WHERE due_at_us <= decided_until_us GROUP BY 1
     """
     for schedule, origin, count, distinct, due in after.db.execute(question):
         lacking = due - count - passed_over[schedule]
