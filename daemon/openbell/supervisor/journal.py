@@ -45,10 +45,6 @@ class Journal:
         """Let one more observer see every event from now on."""
         self._observers = (*self._observers, observer)
 
-    def add_observer(self, observer: Observer) -> None:
-        """Let one more observer see every event from now on."""
-        self._observers = (*self._observers, observer)
-
     async def record(self, *events: Event) -> None:
         """Make durable events durable, then let observers and subscribers see all of them.
 

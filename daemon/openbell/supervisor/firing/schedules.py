@@ -66,7 +66,7 @@ class ScheduleDesk:
         self._firing = self._make(is_again=False)
         self._wake = anyio.Event()
         self.parked_reason = ""
-        services.journal.add_observer(self)
+        services.journal.observe(self)
 
     def _make(self, *, is_again: bool) -> Firing:
         return Firing(
